@@ -1,0 +1,125 @@
+"""Scaled: elements that share scales. Which elements share is a Block; how a scale is stored is a Field."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import prod
+from typing import Literal
+
+from formats.minifloat import Minifloat
+from formats.scalar import Scalar
+
+Rule = Literal["floor", "ceil", "even", "rceil", "absmax", "te_nvfp4"]
+RULES: tuple[Rule, ...] = ("floor", "ceil", "even", "rceil", "absmax", "te_nvfp4")
+POWER_OF_TWO_RULES = ("floor", "ceil", "even", "rceil")
+WHOLE = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Block:
+    """Which elements share one scale.
+
+    shape: extents, the last along the `axis` an encoder is given, those before it along the axes that precede it once
+        `axis` is moved to the end. WHOLE (0) is the whole extent: (0,) is one scale a row (per channel, per token).
+    flat: the array is flattened first; shape then has one entry, and (0,) is one scale a tensor.
+    """
+
+    shape: tuple[int, ...]
+    flat: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.shape or any(extent < 0 for extent in self.shape):
+            raise ValueError(f"Block: shape needs extents >= 1, or 0 for a whole axis, got {self.shape}")
+        if self.flat and len(self.shape) != 1:
+            raise ValueError(f"Block: a flat block has one extent, got {self.shape}")
+
+    @property
+    def size(self) -> int | None:
+        """Elements per scale, or None where it depends on the array's shape."""
+        return None if WHOLE in self.shape else prod(self.shape)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Field:
+    """How the scales (or offsets) themselves are stored: in a scalar format, or scaled in their turn.
+
+    combine: how the parts of a nested scale make one number; "product", or "min" (rank-1 optimizer states).
+    """
+
+    format: Scalar | Scaled
+    combine: Literal["product", "min"] = "product"
+
+    def __post_init__(self) -> None:
+        if self.combine not in ("product", "min"):
+            raise ValueError(f"Field: combine must be 'product' or 'min', got {self.combine!r}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scaled:
+    """Elements in a scalar format times a scale shared by a block: value = (element - offset) * scale.
+
+    rule: how an encoder chooses the scale of a block whose largest magnitude is amax.
+        floor, ceil, even, rceil: a power of two, from the bits of amax (see formats.scale_rules);
+        absmax: amax / element.max_finite, rounded once to the scale's format; with an offset,
+            (max - min) / (element.max_finite - element.min_finite) over the block's range with zero in it;
+        te_nvfp4: TransformerEngine's two-level float32 recipe.
+    offset: an integer zero point in the element's own units, or None.
+    Source: OCP MX v1.0 for blocks of 32 with E8M0; the catalogue gives each named format's.
+    """
+
+    element: Scalar
+    scale: Field
+    block: Block
+    rule: Rule = "absmax"
+    offset: Field | None = None
+
+    def __post_init__(self) -> None:
+        if self.rule not in RULES:
+            raise ValueError(f"Scaled: rule must be one of {', '.join(RULES)}, got {self.rule!r}")
+        if self.rule in POWER_OF_TWO_RULES and not _powers_of_two(self.scale.format):
+            raise ValueError(f"Scaled: rule {self.rule!r} writes powers of two (e8m0fnu), got {self.scale.format!r}")
+        if self.rule == "te_nvfp4" and not isinstance(self.scale.format, Scaled):
+            raise ValueError(f"Scaled: rule 'te_nvfp4' needs two-level scales, got {self.scale.format!r}")
+        if self.offset is not None and (self.rule != "absmax" or isinstance(self.offset.format, Scaled)):
+            raise ValueError("Scaled: an offset needs rule 'absmax' and a scalar format of its own")
+        if self.element.max_finite <= 0:
+            raise ValueError(f"Scaled: {self.element.name} has no positive value to scale to")
+
+    @property
+    def name(self) -> str:
+        """The name `formats.get` reads back as this very format."""
+        from formats.catalogue import scaled_name
+
+        return scaled_name(self)
+
+    @property
+    def bits_per_element(self) -> Fraction:
+        """Stored bits per element: the element's and its share of every scale whose block has a fixed size.
+
+        One scale a row or a tensor adds nothing here; `Encoded.nbytes` counts it.
+        """
+        bits = Fraction(self.element.bits)
+        for field in (self.scale, self.offset):
+            if field is not None and self.block.size is not None:
+                inner = field.format
+                bits += (inner.bits_per_element if isinstance(inner, Scaled) else inner.bits) / Fraction(self.block.size)
+        return bits
+
+
+Format = Scalar | Scaled
+
+
+def _powers_of_two(fmt: Format) -> bool:
+    """Whether every code is a power of two and one is NaN: E8M0 and its kin, without sign, zero or trailing bits."""
+    return isinstance(fmt, Minifloat) and not (fmt.trailing_significand_bits or fmt.signed or fmt.zero) and fmt.has_nan
+
+
+def bits_per_element(fmt: Format) -> Fraction:
+    """Stored bits per element of any format, shares of block scales included."""
+    return fmt.bits_per_element if isinstance(fmt, Scaled) else Fraction(fmt.bits)
+
+
+def element_of(fmt: Format) -> Scalar:
+    """The scalar format of the elements: the format itself, or what a Scaled scales."""
+    return fmt.element if isinstance(fmt, Scaled) else fmt

@@ -1,0 +1,328 @@
+"""The names: `get` turns a name into a description, and every description knows its name.
+
+Adding a format is adding a line here. Names follow ml_dtypes and the OCP MX specification.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from functools import cache
+
+from formats.block import WHOLE, Block, Field, Format, Rule, Scaled
+from formats.codebook import Codebook
+from formats.fixed_point import FixedPoint
+from formats.minifloat import Minifloat, Specials
+from formats.scalar import Scalar
+
+
+def _float(e: int, m: int, specials: Specials = "ieee", bias: int | None = None, *, signed: bool = True) -> Minifloat:
+    return Minifloat(exponent_bits=e, trailing_significand_bits=m, specials=specials, bias=bias, signed=signed)
+
+
+E8M0 = Minifloat(
+    exponent_bits=8, trailing_significand_bits=0, signed=False, subnormals=False, zero=False, specials="fn", ties="up"
+)
+
+MINIFLOATS: dict[str, Minifloat] = {
+    "e4m3fn": _float(4, 3, "fn"),  # OFP8 v1.0
+    "e5m2": _float(5, 2),  # OFP8 v1.0
+    "e4m3fnuz": _float(4, 3, "fnuz"),  # ml_dtypes; equals IEEE P3109 binary8p4sf code for code
+    "e5m2fnuz": _float(5, 2, "fnuz"),
+    "e4m3b11fnuz": _float(4, 3, "fnuz", 11),
+    "e4m3": _float(4, 3),  # ml_dtypes, IEEE-like
+    "e3m4": _float(3, 4),
+    "e3m2fn": _float(3, 2, "none"),  # OCP MX v1.0 FP6
+    "e2m3fn": _float(2, 3, "none"),
+    "e2m1fn": _float(2, 1, "none"),  # OCP MX v1.0 FP4
+    "e8m0fnu": E8M0,  # OCP MX v1.0 section 5.4.1
+    "ue4m3": _float(4, 3, "fn", signed=False),  # NVFP4's scale without its idle sign bit
+    "bfloat16": _float(8, 7),
+    "tf32": _float(8, 10),
+    "float16": _float(5, 10),
+    "float32": _float(8, 23),
+    "float64": _float(11, 52),
+}
+
+# Dettmers et al., QLoRA, as published in bitsandbytes' functional.py; ties go to the lower entry there.
+# The constants are the definition: rederiving them from normal quantiles reproduces only seven digits.
+NF4 = Codebook(
+    label="nf4",
+    bits=4,
+    ties="lower",
+    entries=(
+        -1.0,
+        -0.6961928009986877,
+        -0.5250730514526367,
+        -0.39491748809814453,
+        -0.28444138169288635,
+        -0.18477343022823334,
+        -0.09105003625154495,
+        0.0,
+        0.07958029955625534,
+        0.16093020141124725,
+        0.24611230194568634,
+        0.33791524171829224,
+        0.44070982933044434,
+        0.5626170039176941,
+        0.7229568362236023,
+        1.0,
+    ),
+)
+
+CODEBOOKS: dict[str, Codebook] = {"nf4": NF4}
+
+
+def _mx(element: Scalar, rule: Rule = "floor") -> Scaled:
+    """An OCP MX v1.0 format: blocks of 32 along the dot dimension, one E8M0 scale."""
+    return Scaled(element=element, scale=Field(format=E8M0), block=Block(shape=(32,)), rule=rule)
+
+
+# NVIDIA's NVFP4 as TransformerEngine encodes it: 16 E2M1 share one E4M3 scale, and the tensor one float32 scale.
+NVFP4 = Scaled(
+    element=MINIFLOATS["e2m1fn"],
+    scale=Field(
+        format=Scaled(
+            element=MINIFLOATS["e4m3fn"],
+            scale=Field(format=MINIFLOATS["float32"]),
+            block=Block(shape=(WHOLE,), flat=True),
+        )
+    ),
+    block=Block(shape=(16,)),
+    rule="te_nvfp4",
+)
+
+SCALED: dict[str, Scaled] = {
+    "mxfp8_e4m3": _mx(MINIFLOATS["e4m3fn"]),
+    "mxfp8_e5m2": _mx(MINIFLOATS["e5m2"]),
+    "mxfp6_e3m2": _mx(MINIFLOATS["e3m2fn"]),
+    "mxfp6_e2m3": _mx(MINIFLOATS["e2m3fn"]),
+    "mxfp4": _mx(MINIFLOATS["e2m1fn"]),
+    # -128 stays unused, so that the range is symmetric: OCP MX v1.0 leaves the choice open.
+    "mxint8": _mx(FixedPoint(bits=8, symmetric=True, fraction_bits=6)),
+    "nvfp4": NVFP4,
+}
+
+ALIASES: dict[str, str] = {
+    "bf16": "bfloat16",
+    "fp16": "float16",
+    "half": "float16",
+    "fp32": "float32",
+    "fp64": "float64",
+    "float8_e4m3fn": "e4m3fn",
+    "float8_e5m2": "e5m2",
+    "float8_e4m3fnuz": "e4m3fnuz",
+    "float8_e5m2fnuz": "e5m2fnuz",
+    "float8_e4m3b11fnuz": "e4m3b11fnuz",
+    "float8_e4m3": "e4m3",
+    "float8_e3m4": "e3m4",
+    "float8_e8m0fnu": "e8m0fnu",
+    "float6_e3m2fn": "e3m2fn",
+    "float6_e2m3fn": "e2m3fn",
+    "float4_e2m1fn": "e2m1fn",
+    "mxfp4_e2m1": "mxfp4",
+}
+
+# `fn` in a name is two different things in ml_dtypes (e4m3fn has a NaN, e2m1fn has none), so a pair of bits without a
+# name of its own says which it means.
+_SPECIALS: dict[str, Specials] = {"ieee": "ieee", "nan_top": "fn", "fnuz": "fnuz", "none": "none"}
+_SPECIAL_WORDS = {specials: word for word, specials in _SPECIALS.items()}
+_MINIFLOAT_NAMES = {fmt: name for name, fmt in MINIFLOATS.items()}
+_SCALED_NAMES = {fmt: name for name, fmt in SCALED.items()}
+_GRAMMAR = (
+    "a catalogue name, int<bits> or uint<bits> (:symmetric, :f<fraction bits>), e<E>m<M>:ieee|nan_top|fnuz|none "
+    "(:bias<n>, :nosub, :nozero), then for shared scales :g<n> (groups along the axis), :t<r>x<c> (tiles), :b<n> "
+    "(flat blocks), :channel, :token or :tensor, and :asym, :full, :scale=<format>, :rule=<rule>"
+)
+
+
+def names() -> tuple[str, ...]:
+    """Every name of the catalogue, integers 1 to 16 included (as int8, uint8), aliases left out."""
+    integers = tuple(f"{u}int{bits}" for u in ("", "u") for bits in range(1, 17))
+    return (*MINIFLOATS, *integers, *CODEBOOKS, *SCALED)
+
+
+def get(name: str | Format) -> Format:
+    """The format of that name; a description is returned as it is.
+
+    Examples: "e4m3fn", "int8", "e3m3:none", "mxfp4", "nvfp4", "int4:g128", "uint4:g128:asym", "int8:channel",
+    "e4m3fn:t128x128", "nf4:b64". Names without a shared scale are plain scalars: "int4" is the integers -8..7.
+    Integers with a shared scale use the symmetric range unless ":full" is added, and zero points come with ":asym".
+    Raises ValueError for a name it cannot read, with near names, and TypeError for what is neither name nor format.
+    """
+    if isinstance(name, Scaled | Scalar):
+        return name
+    if not isinstance(name, str):
+        raise TypeError(f"get: expected a format or its name, got {type(name).__name__} {name!r}")
+    return _parse(name)
+
+
+@cache
+def _parse(name: str) -> Format:
+    stem, *words = name.strip().split(":")
+    stem = ALIASES.get(stem, stem)
+    element_words = [word for word in words if _is_element_word(word)]
+    block_words = [word for word in words if not _is_element_word(word)]
+    if stem in SCALED:
+        return _with_rule(SCALED[stem], words, name)
+    element = _scalar(stem, element_words, name)
+    return _scaled(element, block_words, name) if block_words else element
+
+
+def _is_element_word(word: str) -> bool:
+    return word in _SPECIALS or bool(re.fullmatch(r"symmetric|nosub|nozero|ties_up|f-?\d+|bias-?\d+", word))
+
+
+def _unknown(name: str, why: str = "") -> ValueError:
+    known = [*names(), *ALIASES, "int4:g128", "uint4:g128:asym", "int8:channel", "int8:token", "int8:tensor", "nf4:b64"]
+    known += [f"{pair}:{word}" for pair in ("e3m3", "e2m2", "e3m1", "e3m0") for word in _SPECIALS]
+    near = difflib.get_close_matches(name, known, n=4, cutoff=0.5)
+    hint = f"near names: {', '.join(near)}" if near else f"a name is {_GRAMMAR}"
+    return ValueError(f"get: unknown format {name!r}{why}; {hint}")
+
+
+def _scalar(stem: str, words: list[str], name: str) -> Scalar:
+    if stem in CODEBOOKS and not words:
+        return CODEBOOKS[stem]
+    if match := re.fullmatch(r"(u?)int(\d+)", stem):
+        fraction = [int(word[1:]) for word in words if re.fullmatch(r"f-?\d+", word)]
+        if len(words) != len(fraction) + words.count("symmetric") or len(fraction) > 1:
+            raise _unknown(name, f": {stem} takes :symmetric and :f<fraction bits>")
+        return FixedPoint(
+            bits=int(match[2]),
+            signed=not match[1],
+            symmetric="symmetric" in words,
+            fraction_bits=fraction[0] if fraction else 0,
+        )
+    if stem in MINIFLOATS and not words:
+        return MINIFLOATS[stem]
+    if match := re.fullmatch(r"(u?)e(\d+)m(\d+)", stem):
+        return _parametric(match, words, name)
+    raise _unknown(name)
+
+
+def _parametric(match: re.Match[str], words: list[str], name: str) -> Minifloat:
+    specials = [_SPECIALS[word] for word in words if word in _SPECIALS]
+    bias = [int(word[4:]) for word in words if word.startswith("bias")]
+    if len(specials) != 1 or len(bias) > 1:
+        choices = ", ".join(f"{match[0]}:{word}" for word in _SPECIALS)
+        raise ValueError(f"get: {name!r} does not say what its top codes are; use one of {choices}")
+    return Minifloat(
+        exponent_bits=int(match[2]),
+        trailing_significand_bits=int(match[3]),
+        bias=bias[0] if bias else None,
+        signed=not match[1],
+        subnormals="nosub" not in words and "nozero" not in words,
+        zero="nozero" not in words,
+        specials=specials[0],
+        ties="up" if "ties_up" in words else "even",
+    )
+
+
+def _with_rule(fmt: Scaled, words: list[str], name: str) -> Scaled:
+    """A catalogue block format, its scale rule replaced by ":rule=..." if given."""
+    if not words:
+        return fmt
+    if len(words) == 1 and words[0].startswith("rule="):
+        return Scaled(element=fmt.element, scale=fmt.scale, block=fmt.block, rule=_rule(words[0][5:]), offset=fmt.offset)
+    raise _unknown(name, f": {fmt.name} takes only :rule=<rule>")
+
+
+def _rule(word: str) -> Rule:
+    rules: dict[str, Rule] = {rule: rule for rule in ("floor", "ceil", "even", "rceil", "absmax", "te_nvfp4")}
+    if word not in rules:
+        raise ValueError(f"get: unknown scale rule {word!r}; use one of {', '.join(rules)}")
+    return rules[word]
+
+
+_BLOCK_WORDS = {"channel": Block(shape=(WHOLE,)), "token": Block(shape=(WHOLE,)), "tensor": Block(shape=(WHOLE,), flat=True)}
+
+
+def _block(word: str) -> Block | None:
+    if word in _BLOCK_WORDS:
+        return _BLOCK_WORDS[word]
+    if match := re.fullmatch(r"([gb])([1-9]\d*)", word):
+        return Block(shape=(int(match[2]),), flat=match[1] == "b")
+    if match := re.fullmatch(r"t([1-9]\d*)x([1-9]\d*)", word):
+        return Block(shape=(int(match[1]), int(match[2])))
+    return None
+
+
+def _default_scale(element: Scalar, block: Block) -> Scalar:
+    """float16 for integer groups (as GPTQ and AWQ store them), float32 for everything else."""
+    grouped = isinstance(element, FixedPoint) and block.size is not None and not block.flat
+    return MINIFLOATS["float16" if grouped else "float32"]
+
+
+def _scaled(element: Scalar, words: list[str], name: str) -> Scaled:
+    blocks = [block for block in map(_block, words) if block is not None]
+    options = [word for word in words if _block(word) is None]
+    scales = [word[6:] for word in options if word.startswith("scale=")]
+    rules = [word[5:] for word in options if word.startswith("rule=")]
+    extra = [word for word in options if word not in ("asym", "full") and not word.startswith(("scale=", "rule="))]
+    if len(blocks) != 1 or extra or len(scales) > 1 or len(rules) > 1:
+        raise _unknown(name)
+    asymmetric = "asym" in options
+    if asymmetric and not (isinstance(element, FixedPoint) and not element.signed):
+        raise ValueError(f"get: {name!r}: a zero point needs an unsigned integer element, such as uint4:g128:asym")
+    if isinstance(element, FixedPoint) and element.signed and element.bits > 1 and "full" not in options:
+        element = FixedPoint(bits=element.bits, symmetric=True, fraction_bits=element.fraction_bits)
+    scale = get(scales[0]) if scales else _default_scale(element, blocks[0])
+    return Scaled(
+        element=element,
+        scale=Field(format=scale),
+        block=blocks[0],
+        rule=_rule(rules[0]) if rules else "absmax",
+        offset=Field(format=element) if asymmetric else None,
+    )
+
+
+def minifloat_name(fmt: Minifloat) -> str:
+    """The catalogue name, or one spelled out from the parts."""
+    if fmt in _MINIFLOAT_NAMES:
+        return _MINIFLOAT_NAMES[fmt]
+    words = [f"{'' if fmt.signed else 'u'}e{fmt.exponent_bits}m{fmt.trailing_significand_bits}", _SPECIAL_WORDS[fmt.specials]]
+    default = 2 ** (fmt.exponent_bits - 1) - (0 if fmt.specials == "fnuz" else 1)
+    if fmt.bias != default:
+        words.append(f"bias{fmt.bias}")
+    if not fmt.zero:
+        words.append("nozero")
+    elif not fmt.subnormals:
+        words.append("nosub")
+    if fmt.ties == "up":
+        words.append("ties_up")
+    return ":".join(words)
+
+
+def scaled_name(fmt: Scaled) -> str:
+    """The catalogue name, or one spelled out from the parts; formats outside the grammar show their repr."""
+    if fmt in _SCALED_NAMES:
+        return _SCALED_NAMES[fmt]
+    for base, base_name in _SCALED_NAMES.items():
+        if (fmt.element, fmt.scale, fmt.block, fmt.offset) == (base.element, base.scale, base.block, base.offset):
+            return f"{base_name}:rule={fmt.rule}"
+    words = [fmt.element.name.removesuffix(":symmetric")]
+    if isinstance(fmt.element, FixedPoint):
+        words = [word for word in fmt.element.name.split(":") if word != "symmetric"]
+        if fmt.element.signed and not fmt.element.symmetric and fmt.element.bits > 1:
+            words.append("full")
+    words.append(_block_word(fmt.block))
+    if fmt.offset is not None:
+        words.append("asym")
+    if fmt.scale.format != _default_scale(fmt.element, fmt.block):
+        words.append(f"scale={fmt.scale.format.name}")
+    if fmt.rule != "absmax":
+        words.append(f"rule={fmt.rule}")
+    name = ":".join(words)
+    try:
+        return name if _parse(name) == fmt else repr(fmt)
+    except ValueError:
+        return repr(fmt)
+
+
+def _block_word(block: Block) -> str:
+    for word, known in _BLOCK_WORDS.items():
+        if block == known:
+            return word
+    extents = "x".join(str(extent) for extent in block.shape)
+    return f"{'b' if block.flat else 'g' if len(block.shape) == 1 else 't'}{extents}"

@@ -1,0 +1,106 @@
+"""Codebook: a format that is its table."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
+from typing import Literal
+
+from formats.exact import Value, from_float
+
+Ties = Literal["lower", "upper", "even", "away"]
+_TIES = ("lower", "upper", "even", "away")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Codebook:
+    """Up to 2**bits finite values, one a code, in code order.
+
+    label: the name `formats.get` knows it by.
+    entries: one finite float per code, 2 to 2**bits of them; codes beyond the last entry do not exist. A value may
+        appear twice: the encoder then writes the lower code.
+    ties: where a real exactly between two neighbours goes under nearest rounding: "lower" or "upper" value, the value
+        with the "even" code, or "away" from zero.
+    """
+
+    label: str
+    bits: int
+    entries: tuple[float, ...]
+    ties: Ties = "lower"
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.bits <= 16:
+            raise ValueError(f"Codebook {self.label!r}: bits must be 1..16, got {self.bits}")
+        if not 2 <= len(self.entries) <= 2**self.bits:
+            raise ValueError(
+                f"Codebook {self.label!r}: {self.bits} bits hold 2 to {2**self.bits} entries, got {len(self.entries)}"
+            )
+        if not all(math.isfinite(entry) for entry in self.entries):
+            raise ValueError(f"Codebook {self.label!r}: every entry must be finite, got {self.entries}")
+        if self.ties not in _TIES:
+            raise ValueError(f"Codebook {self.label!r}: ties must be one of {', '.join(_TIES)}, got {self.ties!r}")
+
+    @property
+    def name(self) -> str:
+        """The label."""
+        return self.label
+
+    @property
+    def signed(self) -> bool:
+        """Whether any entry is negative."""
+        return min(self.entries) < 0
+
+    @property
+    def has_nan(self) -> bool:
+        """A codebook has no NaN."""
+        return False
+
+    @property
+    def has_infinity(self) -> bool:
+        """A codebook has no infinity."""
+        return False
+
+    @property
+    def nan_code(self) -> None:
+        """None: a codebook has no NaN."""
+        return
+
+    def value(self, code: int) -> Value:
+        """Exact value of one code. Raises ValueError for a code without an entry."""
+        if not 0 <= code < len(self.entries):
+            raise ValueError(f"{self.name}: code {code} is outside 0..{len(self.entries) - 1}")
+        return from_float(self.entries[code])
+
+    def values(self) -> tuple[Value, ...]:
+        """Exact value of every entry, in code order."""
+        return _values(self)
+
+    @property
+    def max_finite(self) -> Fraction:
+        """The largest entry."""
+        return Fraction(max(self.entries))
+
+    @property
+    def min_finite(self) -> Fraction:
+        """The smallest entry."""
+        return Fraction(min(self.entries))
+
+    @property
+    def min_positive(self) -> Fraction:
+        """The smallest entry above zero."""
+        positive = [entry for entry in self.entries if entry > 0]
+        if not positive:
+            raise ValueError(f"{self.name}: no entry is positive")
+        return Fraction(min(positive))
+
+    @property
+    def ulp_exponent(self) -> int:
+        """Every entry is a whole multiple of 2**ulp_exponent."""
+        return min(1 - Fraction(entry).denominator.bit_length() for entry in self.entries)
+
+
+@cache
+def _values(fmt: Codebook) -> tuple[Value, ...]:
+    return tuple(from_float(entry) for entry in fmt.entries)
