@@ -21,6 +21,8 @@ from formats.block import Block, Field, Format, Scaled, bits_per_element, elemen
 from formats.cast import Cast
 from formats.catalogue import get, names
 from formats.codebook import Codebook
+from formats.codec import decode, decode_codes, encode, encode_codes, quantize
+from formats.encoded import Encoded, Plane
 from formats.exact import Dyadic, Special
 from formats.fixed_point import FixedPoint
 from formats.minifloat import Minifloat
@@ -33,6 +35,7 @@ __all__ = [
     "Chunked",
     "Codebook",
     "Dyadic",
+    "Encoded",
     "Exact",
     "Field",
     "FixedPoint",
@@ -41,13 +44,19 @@ __all__ = [
     "Integer",
     "Minifloat",
     "Order",
+    "Plane",
     "Scalar",
     "Scaled",
     "Sequential",
     "Special",
     "accumulator_bits",
     "bits_per_element",
+    "decode",
+    "decode_codes",
     "element_of",
+    "encode",
+    "encode_codes",
     "get",
     "names",
+    "quantize",
 ]

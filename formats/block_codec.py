@@ -1,0 +1,288 @@
+"""Block formats: cut, scale, encode the elements, and back.
+
+Powers of two go through kernels that shift the element format instead of dividing (`_shifted`); other scales through an
+exact quotient (`_divided`). Decoding multiplies the parts exactly and rounds once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from formats import scalar_codec
+from formats.block import POWER_OF_TWO_RULES, Scaled
+from formats.blocking import Cut, from_stored, plan_cut, stored_order, to_blocks
+from formats.cast import DEFAULT, Cast
+from formats.encoded import Encoded, Plane
+from formats.fixed_point import FixedPoint
+from formats.layout import pack
+from formats.minifloat import Minifloat
+from formats.plans import FLOAT32, FLOAT64, code_dtype, decode_tables, minifloat_plan, runs_on_bits
+from formats.reference import check_cast, nan_codes
+from formats.scalar import Scalar
+from formats.scale_rules import largest_exponent, power_of_two_codes, te_nvfp4_scales, trailing_bits
+
+PIECE = 1 << 16  # elements whose quotients, codes and values stay in cache together
+
+
+def encode(
+    x: NDArray[Any], fmt: Scaled, axis: int, cast: Cast, pad: bool, out: Encoded | None = None
+) -> Encoded:
+    """Planes of a float32 or float64 array."""
+    check_cast(fmt.element, cast)
+    cut = plan_cut(x.shape, fmt.block, axis, pad)
+    blocks = to_blocks(x, cut)
+    codes = np.empty(blocks.shape, code_dtype(fmt.element.bits))
+    planes = _encode_blocks(blocks, fmt, cast, cut, codes)
+    stored = stored_order(codes, cut)
+    held = out.planes["codes"].data if out else None
+    elements = Plane(fmt.element, stored.shape, pack(stored, fmt.element.bits, held))
+    return Encoded(fmt, x.shape, cut.axis, {"codes": elements, **planes})
+
+
+def quantize(x: NDArray[Any], fmt: Scaled, axis: int, cast: Cast, pad: bool) -> NDArray[Any]:
+    """x rounded to what `decode(encode(x))` gives, without packing."""
+    check_cast(fmt.element, cast)
+    cut = plan_cut(x.shape, fmt.block, axis, pad)
+    blocks = to_blocks(x, cut)
+    codes = np.empty(blocks.shape, code_dtype(fmt.element.bits))
+    planes = _encode_blocks(blocks, fmt, cast, cut, codes)
+    values = _decode_blocks(codes, fmt, planes, x.dtype)
+    return np.ascontiguousarray(from_stored(stored_order(values, cut), cut))
+
+
+def _encode_blocks(
+    blocks: NDArray[Any], fmt: Scaled, cast: Cast, cut: Cut, codes: NDArray[Any]
+) -> dict[str, Plane]:
+    """Element codes into `codes` [blocks, size]; returns the planes of the scales and offsets."""
+    if fmt.rule in POWER_OF_TWO_RULES:
+        scales = _shifted(blocks, fmt, cast, codes)
+        return {"scale": _plane(_scalar_scale(fmt), scales.reshape(cut.grid))}
+    if fmt.rule == "te_nvfp4":
+        return _nvfp4(blocks, fmt, cast, cut, codes)
+    return _absmax(blocks, fmt, cast, cut, codes)
+
+
+def _scalar_scale(fmt: Scaled) -> Scalar:
+    if isinstance(fmt.scale.format, Scaled):
+        raise ValueError(f"encode: rule {fmt.rule!r} writes one level of scales, {fmt.name} has two")
+    return fmt.scale.format
+
+
+def _plane(fmt: Scalar, codes: NDArray[Any]) -> Plane:
+    return Plane(fmt, codes.shape, pack(codes, fmt.bits))
+
+
+def _magnitudes(blocks: NDArray[Any]) -> NDArray[Any]:
+    from formats.kernels.blocks import largest_magnitude
+
+    amax = np.empty(blocks.shape[0], blocks.dtype)
+    largest_magnitude(blocks, amax)
+    return amax
+
+
+def _shifted(blocks: NDArray[Any], fmt: Scaled, cast: Cast, codes: NDArray[Any]) -> NDArray[np.uint8]:
+    """E8M0 codes; elements rounded under a shifted format. A block holding infinity or NaN gets the NaN scale."""
+    from formats.kernels.blocks import encode_mx32, encode_shifted64
+
+    element, emax = fmt.element, largest_exponent(fmt.element)
+    scales = np.empty(blocks.shape[0], np.uint8)
+    if blocks.dtype == np.float32 and isinstance(element, Minifloat) and emax >= 0 and runs_on_bits(element, FLOAT32):
+        plan = minifloat_plan(element, cast, FLOAT32)
+        rule = POWER_OF_TWO_RULES.index(fmt.rule)
+        inverse = np.float32(1.0) / np.float32(float(element.max_finite))
+        half_ulp = 1 << (22 - trailing_bits(element))
+        encode_mx32(blocks, plan, rule, emax, half_ulp, inverse, codes, scales)
+        return scales
+    scales = power_of_two_codes(_magnitudes(blocks).astype(np.float64), element, fmt.rule)
+    exponents = np.where(scales == 255, 0, scales.astype(np.int64) - 127)
+    clean = np.where(scales[:, None] == 255, 0.0, blocks) if (scales == 255).any() else blocks
+    if isinstance(element, Minifloat) and runs_on_bits(element, FLOAT64):
+        plan = minifloat_plan(element, cast, FLOAT64)
+        encode_shifted64(clean.astype(np.float64, copy=False), plan, exponents, codes)
+    else:
+        _elements(clean, np.ldexp(1.0, exponents), element, cast, codes)
+    return scales
+
+
+def _elements(
+    blocks: NDArray[Any],
+    scale: NDArray[np.float64],
+    element: Scalar,
+    cast: Cast,
+    codes: NDArray[Any],
+    offset: NDArray[np.float64] | None = None,
+) -> None:
+    """codes = element codes of blocks / scale (+ offset), a cache-sized piece of rows at a time."""
+    from formats.kernels.blocks import divide
+
+    rows = max(1, PIECE // blocks.shape[1])
+    quotient = np.empty((min(rows, blocks.shape[0]), blocks.shape[1]), np.float64)
+    for start in range(0, blocks.shape[0], rows):
+        piece = blocks[start : start + rows]
+        q = quotient[: piece.shape[0]]
+        divide(piece, scale[start : start + rows], q)
+        held = codes[start : start + rows]
+        if offset is not None:
+            _add_offset(q, offset[start : start + rows], element, cast, held)
+        elif scalar_codec.run(element, q.reshape(-1), cast, held.reshape(-1)) and element.nan_code is None:
+            nan_codes(element, cast)
+
+
+def _add_offset(
+    q: NDArray[np.float64], offset: NDArray[np.float64], element: Scalar, cast: Cast, codes: NDArray[Any]
+) -> None:
+    """Round the quotient to an integer first, then move it by the zero point: round(x / s) + z, clamped."""
+    if not isinstance(element, FixedPoint):
+        raise ValueError(f"encode: a zero point needs an integer element, got {element.name}")
+    wide = FixedPoint(bits=16)
+    integers = np.empty(q.shape, np.uint16)
+    scalar_codec.run(wide, q.reshape(-1), cast, integers.reshape(-1))
+    moved = integers.view(np.int16).astype(np.int64) + offset[:, None].astype(np.int64)
+    codes[...] = np.clip(moved, element.min_integer, element.max_integer)
+
+
+def _finite_range(blocks: NDArray[Any], fmt: Scaled, cast: Cast) -> NDArray[Any]:
+    """The blocks with NaN settled by the cast's policy; infinities are refused, for no scale reaches them."""
+    amax = _magnitudes(blocks)
+    if np.isfinite(amax).all():
+        return blocks
+    if np.isnan(amax).any():
+        if cast.nan == "raise":
+            raise ValueError(
+                f"encode: x holds NaN, and rule {fmt.rule!r} of {fmt.name} cannot scale a block by it; "
+                "pass cast=Cast(nan='zero'), or remove the NaN"
+            )
+        blocks = np.where(np.isnan(blocks), blocks.dtype.type(0), blocks)
+    if np.isinf(blocks).any():
+        raise ValueError(
+            f"encode: x holds an infinity, and rule {fmt.rule!r} of {fmt.name} has no finite scale for it; clip x first"
+        )
+    return blocks
+
+
+def _absmax(
+    blocks: NDArray[Any], fmt: Scaled, cast: Cast, cut: Cut, codes: NDArray[Any]
+) -> dict[str, Plane]:
+    """Scale = amax / largest element value (or range over range), rounded to the scale's format, never to zero."""
+    from formats.kernels.blocks import smallest_and_largest
+
+    blocks = _finite_range(blocks, fmt, cast)
+    if fmt.offset is None:
+        ideal = _magnitudes(blocks).astype(np.float64) / float(fmt.element.max_finite)
+    else:
+        low, high = np.empty(blocks.shape[0], blocks.dtype), np.empty(blocks.shape[0], blocks.dtype)
+        smallest_and_largest(blocks, low, high)
+        steps = float(fmt.element.max_finite - fmt.element.min_finite)
+        ideal = (high.astype(np.float64) - low.astype(np.float64)) / steps
+    planes, scale = _store_scales(ideal.reshape(cut.grid), fmt)
+    if fmt.offset is None:
+        _elements(blocks, scale, fmt.element, cast, codes)
+        return planes
+    if isinstance(fmt.offset.format, Scaled):
+        raise ValueError("encode: offsets are stored in a scalar format")
+    ratio = np.divide(-low.astype(np.float64), scale, out=np.zeros_like(scale), where=scale > 0)
+    offset_codes = scalar_codec.encode_codes(fmt.offset.format, ratio, DEFAULT)
+    offset = scalar_codec.decode_codes(fmt.offset.format, offset_codes, np.dtype(np.float64))
+    _elements(blocks, scale, fmt.element, cast, codes, offset)
+    return {**planes, "offset": _plane(fmt.offset.format, offset_codes.reshape(cut.grid))}
+
+
+def _store_scales(ideal: NDArray[np.float64], fmt: Scaled) -> tuple[dict[str, Plane], NDArray[np.float64]]:
+    """Planes of the scales, and the values they decode to, one per block.
+
+    A positive scale that would round to zero takes the format's smallest positive value instead.
+    """
+    inner = fmt.scale.format
+    if isinstance(inner, Scaled):
+        held = encode(ideal, inner, -1, DEFAULT, False)
+        planes = {"scale" + ("" if key == "codes" else f".{key}"): plane for key, plane in held.planes.items()}
+        return planes, np.asarray(decode(held, np.dtype(np.float64)), np.float64).reshape(-1)
+    if isinstance(inner, Minifloat) and inner.zero:
+        ideal = np.where(ideal > 0, np.maximum(ideal, float(inner.min_positive)), ideal)
+    codes = scalar_codec.encode_codes(inner, ideal, DEFAULT)
+    return {"scale": _plane(inner, codes)}, scalar_codec.decode_codes(inner, codes, np.dtype(np.float64)).reshape(-1)
+
+
+def _nvfp4(
+    blocks: NDArray[Any], fmt: Scaled, cast: Cast, cut: Cut, codes: NDArray[Any]
+) -> dict[str, Plane]:
+    """TransformerEngine's recipe, in float32 throughout as published (float64 input is rounded to float32 first)."""
+    inner = fmt.scale.format
+    if not isinstance(inner, Scaled) or isinstance(inner.scale.format, Scaled):
+        raise ValueError(f"encode: rule 'te_nvfp4' needs a block scale and one tensor scale, got {inner!r}")
+    blocks = _finite_range(blocks, fmt, cast).astype(np.float32, copy=False)
+    amax = _magnitudes(blocks)
+    scale_codes, tensor_scale, factors = te_nvfp4_scales(amax, amax.max(), inner.element, fmt.element)
+    rows = max(1, PIECE // blocks.shape[1])
+    for start in range(0, blocks.shape[0], rows):
+        with np.errstate(over="ignore", under="ignore"):
+            scaled = blocks[start : start + rows] * factors[start : start + rows, None]
+        scalar_codec.run(fmt.element, scaled.reshape(-1), cast, codes[start : start + rows].reshape(-1))
+    outer = scalar_codec.encode_codes(inner.scale.format, np.array([tensor_scale], np.float32), DEFAULT)
+    return {
+        "scale": _plane(inner.element, scale_codes.reshape(cut.grid)),
+        "scale.scale": _plane(inner.scale.format, outer),
+    }
+
+
+def scale_values(fmt: Scaled, planes: Mapping[str, Plane], key: str) -> NDArray[np.float64]:
+    """Values of the scales in the shape they are stored; nested scales multiplied in float64.
+
+    Exact for the catalogue: at most 4 + 24 significant bits.
+    """
+    plane, inner = planes[key], fmt.scale.format
+    if not isinstance(inner, Scaled):
+        return scalar_codec.decode_codes(inner, plane.codes, np.dtype(np.float64))
+    codes = plane.codes
+    cut = plan_cut(codes.shape, inner.block, -1, True)
+    parts = {"codes": plane, **{k.removeprefix(key + "."): v for k, v in planes.items() if k.startswith(key + ".")}}
+    values = _decode_blocks(to_blocks(codes, cut), inner, parts, np.dtype(np.float64))
+    return np.asarray(from_stored(stored_order(values, cut), cut), np.float64)
+
+
+def _decode_blocks(
+    codes: NDArray[Any], fmt: Scaled, planes: Mapping[str, Plane], dtype: np.dtype[Any]
+) -> NDArray[Any]:
+    """[blocks, size] values: (element - offset) * scale, rounded once to dtype."""
+    from formats.kernels.blocks import multiply32, multiply64
+
+    scale = scale_values(fmt, planes, "scale").reshape(-1)
+    table32, table64 = decode_tables(fmt.element)
+    out = np.empty(codes.shape, dtype)
+    single = dtype == np.float32 and fmt.offset is None and not isinstance(fmt.scale.format, Scaled)
+    if single and _fits_float32(fmt.element) and _fits_float32(_scalar_scale(fmt)):
+        multiply32(table32, codes, scale.astype(np.float32), out)
+        return out
+    offset = np.zeros(scale.shape)
+    if fmt.offset is not None:
+        plane = planes["offset"]
+        offset = scalar_codec.decode_codes(plane.format, plane.codes, np.dtype(np.float64)).reshape(-1)
+    multiply64(table64, codes, offset, scale, out)
+    return out
+
+
+def _fits_float32(fmt: Scalar) -> bool:
+    """Whether every value of the format is a float32, so that a float32 product of two is rounded once."""
+    if isinstance(fmt, Minifloat):
+        return fmt.trailing_significand_bits <= 23 and fmt.ulp_exponent >= -149 and fmt.max_finite < 2**128
+    return isinstance(fmt, FixedPoint) or all(float(np.float32(float(v))) == float(v) for v in fmt.values())
+
+
+def decode(encoded: Encoded, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """The values of an Encoded of a Scaled format."""
+    fmt = encoded.format
+    if not isinstance(fmt, Scaled):
+        raise TypeError(f"decode: {fmt!r} has no scales")
+    codes = encoded.planes["codes"].codes
+    cut = plan_cut(encoded.shape, fmt.block, encoded.axis, True)
+    values = _decode_blocks(to_blocks_stored(codes, cut), fmt, encoded.planes, dtype)
+    return np.ascontiguousarray(from_stored(stored_order(values, cut), cut))
+
+
+def to_blocks_stored(codes: NDArray[Any], cut: Cut) -> NDArray[Any]:
+    """Codes in stored order (axis last, padded) as [blocks, size]."""
+    return to_blocks(codes, Cut(cut.padded, len(cut.padded) - 1, cut.flat, cut.padded, cut.grid, cut.extent))

@@ -1,0 +1,143 @@
+"""The public doors: quantize, encode, decode, and the same on bare codes.
+
+This file checks arguments and chooses a path; formats/scalar_codec.py and formats/block_codec.py do the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from formats import block_codec, scalar_codec
+from formats.block import Format, Scaled
+from formats.cast import DEFAULT, Cast
+from formats.catalogue import get
+from formats.encoded import Encoded, Plane
+from formats.layout import pack
+from formats.scalar import Scalar
+
+
+def as_float(x: Any, door: str) -> NDArray[Any]:
+    """x as a float32 or float64 array; float16 and bfloat16 widen exactly. Other types are refused, never converted."""
+    if isinstance(x, float):
+        return np.asarray(x, np.float64)
+    array = np.asarray(x)
+    if array.dtype in (np.float32, np.float64):
+        return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+    if array.dtype == np.float16 or array.dtype.name == "bfloat16":
+        return array.astype(np.float32)
+    raise TypeError(
+        f"{door}: x has dtype {array.dtype}; it takes float16, bfloat16, float32 and float64. "
+        "Convert it yourself, for example x.astype(np.float64)"
+    )
+
+
+def _is_torch(x: Any) -> bool:
+    return type(x).__module__.split(".")[0] == "torch" or any(
+        base.__module__.split(".")[0] == "torch" for base in type(x).__mro__
+    )
+
+
+def _through_torch(name: str) -> Callable[..., Any]:
+    from formats import codec_torch
+
+    function: Callable[..., Any] = getattr(codec_torch, name)
+    return function
+
+
+def quantize(x: Any, fmt: Format | str, axis: int = -1, cast: Cast | None = None, pad: bool = False) -> Any:
+    """x rounded to the values of a format, in x's shape.
+
+    x: float16, bfloat16, float32 or float64 array, or a torch CPU tensor (the gradient is passed straight through, 1
+    where x was not saturated and 0 where it was). fmt: a format or its name. axis: the dot dimension, along which
+    blocks run. cast: rounding, overflow, NaN (default Cast()). pad: fill the last block with zeros.
+    Returns float32, or float64 for float64 input: each value rounded once from x, scales included.
+    Raises ValueError (unknown format, NaN the format cannot hold, blocks that do not divide) and TypeError (dtype).
+    """
+    if _is_torch(x):
+        return _through_torch("quantize")(x, fmt, axis, cast, pad)
+    description, how = get(fmt), cast or DEFAULT
+    array = as_float(x, "quantize")
+    if isinstance(description, Scaled):
+        return block_codec.quantize(array, description, axis, how, pad)
+    return scalar_codec.quantize(array, description, how)
+
+
+def encode(
+    x: Any, fmt: Format | str, axis: int = -1, cast: Cast | None = None, pad: bool = False, out: Encoded | None = None
+) -> Encoded:
+    """x as codes and bytes of a format.
+
+    Arguments as `quantize`. out: an Encoded of the same format, shape and axis whose planes are overwritten.
+    Returns an `Encoded`: `.codes`, `.scales`, `.nbytes` (exactly what is stored), `.to_bytes()`.
+    """
+    if _is_torch(x):
+        return _through_torch("encode")(x, fmt, axis, cast, pad)  # type: ignore[no-any-return]
+    description, how = get(fmt), cast or DEFAULT
+    array = as_float(x, "encode")
+    if out is not None and (out.format, out.shape) != (description, array.shape):
+        raise ValueError(
+            f"encode: out holds {out.format.name} of shape {out.shape}, not {description.name} of {array.shape}"
+        )
+    if isinstance(description, Scaled):
+        return block_codec.encode(array, description, axis, how, pad, out)
+    if array.ndim and not -array.ndim <= axis < array.ndim:
+        raise ValueError(
+            f"encode: axis {axis} is not an axis of x with shape {array.shape}; use one of {-array.ndim}..{array.ndim - 1}"
+        )
+    place = axis % array.ndim if array.ndim else 0
+    source = np.moveaxis(array, place, -1) if array.ndim else array
+    codes = scalar_codec.encode_codes(description, source, how)
+    plane = Plane(description, codes.shape, pack(codes, description.bits, out.planes["codes"].data if out else None))
+    return Encoded(description, array.shape, place, {"codes": plane})
+
+
+def decode(encoded: Encoded, dtype: Any = np.float32) -> NDArray[Any]:
+    """The values of an `Encoded`, in the shape it was encoded from.
+
+    dtype: float32 (default) or float64. The exact product of the parts is rounded once to it.
+    """
+    target = np.dtype(dtype)
+    if target not in (np.float32, np.float64):
+        raise TypeError(f"decode: dtype must be float32 or float64, got {target}")
+    if isinstance(encoded.format, Scaled):
+        return block_codec.decode(encoded, target)
+    plane = encoded.planes["codes"]
+    values = scalar_codec.decode_codes(encoded.format, plane.codes, target)
+    return values if values.ndim == 0 else np.moveaxis(values, -1, encoded.axis)
+
+
+def decode_scales(encoded: Encoded) -> NDArray[np.float64]:
+    """See `Encoded.scales`."""
+    if not isinstance(encoded.format, Scaled):
+        raise ValueError(f"scales: {encoded.format.name} has none; only block formats share scales")
+    return block_codec.scale_values(encoded.format, encoded.planes, "scale")
+
+
+def encode_codes(fmt: Scalar | str, x: Any, cast: Cast | None = None, out: NDArray[Any] | None = None) -> NDArray[Any]:
+    """The codes of x in a scalar format, unpacked, in x's shape.
+
+    out: an array of x's shape and the code's type (uint8 up to 8 bits, uint16 up to 16, uint32 up to 32) to write to.
+    """
+    return scalar_codec.encode_codes(_scalar(fmt, "encode_codes"), as_float(x, "encode_codes"), cast or DEFAULT, out)
+
+
+def decode_codes(fmt: Scalar | str, codes: Any, dtype: Any = np.float64, out: NDArray[Any] | None = None) -> NDArray[Any]:
+    """Values of the codes of a scalar format, exactly (rounded once if dtype is float32).
+
+    codes: integers 0 <= code < 2**bits, any shape; the same shape is returned. out: an array to write to.
+    Raises ValueError naming the first bad code and its index, OverflowError for values outside float64.
+    Source: the format's own definition, `fmt.values()`.
+    """
+    target = np.dtype(out.dtype if out is not None else dtype)
+    return scalar_codec.decode_codes(_scalar(fmt, "decode_codes"), np.asarray(codes), target, out)
+
+
+def _scalar(fmt: Scalar | str, door: str) -> Scalar:
+    description = get(fmt)
+    if isinstance(description, Scaled):
+        raise ValueError(f"{door}: {description.name} has scales; use encode and decode, or its element {description.element.name}")
+    return description

@@ -1,0 +1,80 @@
+"""Encoded: an array as its codes and its bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from formats.block import Format
+from formats.layout import packed_size, unpack
+from formats.scalar import Scalar
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plane:
+    """One array of codes as it is stored: packed bytes, and the shape the codes have.
+
+    format: the scalar format of the codes.  shape: of the codes, in C order.  data: the packed bytes, uint8.
+    """
+
+    format: Scalar
+    shape: tuple[int, ...]
+    data: NDArray[np.uint8]
+
+    def __post_init__(self) -> None:
+        expected = packed_size(int(np.prod(self.shape, dtype=np.int64)), self.format.bits)
+        if self.data.dtype != np.uint8 or self.data.size != expected:
+            raise ValueError(
+                f"Plane: {self.format.name} codes of shape {self.shape} take {expected} bytes, got "
+                f"{self.data.size} of {self.data.dtype}"
+            )
+
+    @property
+    def codes(self) -> NDArray[Any]:
+        """The codes, unpacked, in `shape`."""
+        return unpack(self.data, self.format.bits, int(np.prod(self.shape, dtype=np.int64))).reshape(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes stored."""
+        return self.data.size
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoded:
+    """What `formats.encode` returns: planes of codes, and what is needed to read them.
+
+    format: the description.  shape, axis: of the array that was encoded; the codes are stored with `axis` last.
+    planes: "codes", and for scaled formats "scale", "scale.scale" (a scale's own scale), "offset".
+    """
+
+    format: Format
+    shape: tuple[int, ...]
+    axis: int
+    planes: Mapping[str, Plane]
+
+    @property
+    def codes(self) -> NDArray[Any]:
+        """The element codes, unpacked, with `axis` back in its place (padding included, where there is any)."""
+        stored = self.planes["codes"].codes
+        return stored if stored.ndim == 0 or stored.ndim != len(self.shape) else np.moveaxis(stored, -1, self.axis)
+
+    @property
+    def scales(self) -> NDArray[np.float64]:
+        """The scales' values, exact products of their parts as float64, in the shape they are stored (axis last)."""
+        from formats.codec import decode_scales
+
+        return decode_scales(self)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all planes: exactly what is stored."""
+        return sum(plane.nbytes for plane in self.planes.values())
+
+    def to_bytes(self) -> bytes:
+        """The planes' bytes, one after the other, in the order of `planes`."""
+        return b"".join(plane.data.tobytes() for plane in self.planes.values())

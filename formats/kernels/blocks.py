@@ -1,0 +1,187 @@
+"""Blocks that share a scale: largest magnitudes, power-of-two scales from bits, and elements relative to a scale.
+
+Arrays arrive as [blocks, size], contiguous. A power-of-two scale never touches the elements: dividing by 2**e is the same
+as moving the format's smallest binade up by e, so the scalar kernel runs with g + e in place of g and no intermediate
+value is ever rounded.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from formats.kernels.jit import kernel
+from formats.kernels.minifloat import code32, code32_nearest, code64, is_plain, plan32, plan64
+
+I32, I64, F32 = np.int32, np.int64, np.float32
+
+
+@kernel
+def largest_magnitude(x: Any, out: Any) -> None:
+    """out[b] = max |x[b]| for float32 or float64 blocks; NaN if the block holds one."""
+    for b in range(x.shape[0]):
+        row = x[b]
+        top = row[0] - row[0]
+        clean = True
+        for i in range(row.size):
+            clean &= row[i] == row[i]
+            top = max(top, abs(row[i]))
+        out[b] = top if clean else np.nan
+
+
+@kernel
+def smallest_and_largest(x: Any, low: Any, high: Any) -> None:
+    """low[b], high[b] = range of block b with zero in it; NaN if the block holds one."""
+    for b in range(x.shape[0]):
+        row = x[b]
+        bottom = top = row[0] - row[0]
+        clean = True
+        for i in range(row.size):
+            clean &= row[i] == row[i]
+            bottom = min(bottom, row[i])
+            top = max(top, row[i])
+        low[b] = bottom if clean else np.nan
+        high[b] = top if clean else np.nan
+
+
+@kernel
+def scale_exponent32(u: Any, rule: Any, emax: Any, half_ulp: Any, inverse: Any) -> Any:
+    """Biased E8M0 code for a block whose largest magnitude has the float32 bits u (finite). emax >= 0.
+
+    rule: 0 floor, 1 ceil, 2 even, 3 rceil.  half_ulp: half a unit in the last place of the element, in float32 bits.
+    inverse: float32(1 / element max), for rceil. A float32 subnormal's exponent field of 0 gives at most code 0 under
+    floor, ceil and even, which is where the exact exponent (below -126 - emax) is clamped to as well.
+    """
+    if rule == 3:
+        u = I32(F32(I32(u).view(F32) * inverse).view(I32))
+        field, trailing = I32(u >> I32(23)), I32(u & I32(0x7FFFFF))
+        up = I32(trailing > (I32(0) if field > 0 else I32(0x400000)))
+        code = I32(field + up)
+    else:
+        if rule == 2:
+            u = I32(u + half_ulp)
+        field = I32(u >> I32(23))
+        up = I32(rule == 1 and (u & I32(0x7FFFFF)) != 0)
+        code = I32(field + up - emax)
+    return min(max(code, I32(0)), I32(254))
+
+
+@kernel
+def encode_mx32(x: Any, plan: Any, rule: Any, emax: Any, half_ulp: Any, inverse: Any, codes: Any, scales: Any) -> None:
+    """Minifloat elements and E8M0 codes of float32 blocks. Blocks with a non-finite element get scale 255, codes 0.
+
+    Blocks whose shifted binade leaves float32's exponents are done on float64 bits.
+    """
+    p = plan32(plan)
+    q64 = plan64(plan)
+    plain = is_plain(plan)
+    half, top = I32(half_ulp), I32(emax)
+    for b in range(x.shape[0]):
+        bits = x[b].view(np.int32)
+        row = codes[b]
+        worst = I32(0)
+        for i in range(bits.size):
+            worst = I32(max(worst, I32(bits[i] & I32(0x7FFFFFFF))))
+        if worst >= I32(0x7F800000):
+            scales[b] = 255
+            row[:] = 0
+            continue
+        code = scale_exponent32(worst, rule, top, half, inverse)
+        scales[b] = code
+        g = I32(p[1] + code - I32(127))
+        if plain and g >= I32(27):
+            q = (p[0], g, p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12], p[13], p[14], p[15])
+            for i in range(bits.size):
+                row[i] = code32_nearest(bits[i], q)
+        elif g >= I32(1):
+            q = (p[0], g, p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12], p[13], p[14], p[15])
+            for i in range(bits.size):
+                row[i] = code32(bits[i], q)
+        else:
+            shift_block64(x[b], q64, I64(code) - I64(127) + I64(896), row)
+
+
+@kernel
+def shift_block64(row: Any, p: Any, shift: Any, codes: Any) -> None:
+    """Codes of one block under the scale 2**shift, on float64 bits; p: a plan, g moved by `shift`.
+
+    A plan made for float32 counts g from bias 127; the caller adds 1023 - 127 = 896.
+    """
+    q = (p[0], p[1] + shift, p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11], p[12], p[13], p[14], p[15])
+    for i in range(row.size):
+        codes[i] = code64(np.float64(row[i]).view(np.int64), q)
+
+
+@kernel
+def encode_shifted64(x: Any, plan: Any, exponents: Any, codes: Any) -> None:
+    """Minifloat elements of float64 blocks under given power-of-two scales; plan made for float64."""
+    p = plan64(plan)
+    for b in range(x.shape[0]):
+        shift_block64(x[b], p, I64(exponents[b]), codes[b])
+
+
+@kernel
+def divide(x: Any, scale: Any, out: Any) -> None:
+    """out = x / scale per block in float64, inexact quotients rounded to odd, so that a later rounding is the only one.
+
+    For float32 x and scales of at most 24 significant bits a plain quotient would do (its distance from a threshold of
+    at most 17 bits is at least 2**-42 of it); float64 x needs the sticky bit. The remainder is exact by Dekker's product
+    where nothing under- or overflows. A zero scale leaves zero (its block is all zero); infinite quotients stay.
+    """
+    for b in range(x.shape[0]):
+        s = scale[b]
+        inverse_exact = s == 1.0
+        for i in range(x.shape[1]):
+            v = np.float64(x[b, i])
+            if inverse_exact:
+                out[b, i] = v
+            elif s == 0.0:
+                out[b, i] = v * 0.0
+            else:
+                out[b, i] = odd_quotient(v, s)
+
+
+@kernel
+def odd_quotient(v: Any, s: Any) -> Any:
+    """v / s rounded to odd: exact quotients as they are, others with the last bit set, between the same neighbours."""
+    q = v / s
+    high, low = split_product(q, s)
+    remainder = (v - high) - low
+    if remainder == 0.0 or not np.isfinite(high):
+        return q
+    bits = np.float64(q).view(np.int64)
+    if bits & 1:
+        return q
+    toward_larger = (remainder > 0.0) == (s > 0.0)  # the exact quotient is above q
+    grows = toward_larger == (q >= 0.0)
+    return np.int64(bits + (1 if grows else -1)).view(np.float64)
+
+
+@kernel
+def split_product(a: Any, b: Any) -> Any:
+    """Dekker: a * b = high + low exactly."""
+    high = a * b
+    factor = 134217729.0  # 2**27 + 1
+    ca, cb = factor * a, factor * b
+    ah, bh = ca - (ca - a), cb - (cb - b)
+    al, bl = a - ah, b - bh
+    return high, ((ah * bh - high) + ah * bl + al * bh) + al * bl
+
+
+@kernel
+def multiply32(table: Any, codes: Any, scale: Any, out: Any) -> None:
+    """out = table[code] * scale in float32: both factors exact, so the product is rounded once."""
+    for b in range(codes.shape[0]):
+        row, target, s = codes[b], out[b], scale[b]
+        for i in range(row.size):
+            target[i] = table[row[i]] * s
+
+
+@kernel
+def multiply64(table: Any, codes: Any, offset: Any, scale: Any, out: Any) -> None:
+    """out = (table[code] - offset) * scale: in float64, rounded once to out's type."""
+    for b in range(codes.shape[0]):
+        row, target, s, o = codes[b], out[b], scale[b], offset[b]
+        for i in range(row.size):
+            target[i] = (table[row[i]] - o) * s

@@ -1,0 +1,155 @@
+"""Rounding to a minifloat by integer arithmetic on the bits of a float32 or float64.
+
+With e the biased exponent of x and g that of the format's smallest normal binade, the significand of x is shifted right
+by (mantissa width - m) + max(g - e, 0) with the increment the rounding mode asks for, and (max(e - g, 0) << m) is
+added. The sum is the magnitude code on the format's lattice, going on above the largest finite code, so that overflow
+is decided after rounding with unbounded exponent. A shift of two more than the significand's width keeps every bit that
+matters: below half of the smallest subnormal, only "is it zero" counts.
+
+A plan is 16 integers (formats/plans.py):
+    0 m   1 g   2 max ordinal for x >= 0   3 max ordinal for x < 0 (0 for unsigned formats)
+    4 sign bit of a code   5 code of minus zero   6 nearest (-1) or directed (0)   7 ties to even (-1) or away (0)
+    8, 9 round magnitudes up for x >= 0, x < 0 (-1 or 0)   10, 11 overflow codes   12, 13 infinity codes
+    14, 15 NaN codes   (each pair for sign clear, sign set)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from formats.kernels.jit import kernel
+
+I32, U32, F32 = np.int32, np.uint32, np.float32
+I64 = np.int64
+
+
+@kernel
+def code32(w: Any, p: Any) -> Any:
+    """The code of the float32 whose bits are the int32 w. p: the plan as a tuple of int32.
+
+    numba types int32 + int32 as int64; casting every sum back keeps sixteen lanes a vector instead of eight.
+    """
+    u = I32(w & I32(0x7FFFFFFF))
+    negative = I32(w >> I32(31))  # 0 or -1
+    field = I32(u >> I32(23))
+    normal = I32(field != I32(0))
+    e = I32(field + I32(1) - normal)
+    significand = I32((u & I32(0x7FFFFF)) | I32(normal << I32(23)))
+    shift = I32(min(I32(I32(23) - p[0] + max(I32(p[1] - e), I32(0))), I32(25)))
+    away = I32(p[8] ^ (negative & (p[8] ^ p[9])))
+    half = I32(I32(1) << I32(shift - I32(1)))
+    nearest = I32(I32(half + I32(p[7] & I32(I32(I32(significand >> shift) & I32(1)) - I32(1)))) & p[6])
+    increment = I32(nearest | I32(I32(I32(half << I32(1)) - I32(1)) & away))
+    ordinal = I32(I32(max(I32(e - p[1]), I32(0)) << p[0]) + I32(I32(significand + increment) >> shift))
+    code = I32(negative & p[5]) if ordinal == I32(0) else I32(ordinal | I32(negative & p[4]))
+    limit = I32(p[2] ^ (negative & (p[2] ^ p[3])))
+    code = I32(p[10] ^ (negative & (p[10] ^ p[11]))) if ordinal > limit else code
+    code = I32(p[12] ^ (negative & (p[12] ^ p[13]))) if u == I32(0x7F800000) else code
+    return I32(p[14] ^ (negative & (p[14] ^ p[15]))) if u > I32(0x7F800000) else code
+
+
+@kernel
+def code64(w: Any, p: Any) -> Any:
+    """The code of the float64 whose bits are the int64 w. p: the plan as a tuple of int64."""
+    u = w & I64(0x7FFFFFFFFFFFFFFF)
+    negative = w >> I64(63)
+    field = u >> I64(52)
+    normal = I64(field != 0)
+    e = field + I64(1) - normal
+    significand = (u & I64(0xFFFFFFFFFFFFF)) | (normal << I64(52))
+    shift = min(I64(52) - p[0] + max(p[1] - e, I64(0)), I64(54))
+    away = p[8] ^ (negative & (p[8] ^ p[9]))
+    half = I64(1) << (shift - I64(1))
+    nearest = (half + (p[7] & (((significand >> shift) & I64(1)) - I64(1)))) & p[6]
+    increment = nearest | (((half << I64(1)) - I64(1)) & away)
+    ordinal = (max(e - p[1], I64(0)) << p[0]) + ((significand + increment) >> shift)
+    code = (negative & p[5]) if ordinal == 0 else (ordinal | (negative & p[4]))
+    limit = p[2] ^ (negative & (p[2] ^ p[3]))
+    code = (p[10] ^ (negative & (p[10] ^ p[11]))) if ordinal > limit else code
+    code = (p[12] ^ (negative & (p[12] ^ p[13]))) if u == I64(0x7FF0000000000000) else code
+    return (p[14] ^ (negative & (p[14] ^ p[15]))) if u > I64(0x7FF0000000000000) else code
+
+
+@kernel
+def plan32(plan: Any) -> Any:
+    """The plan as int32 scalars: int64 in the loop would halve the vector width."""
+    return (
+        I32(plan[0]), I32(plan[1]), I32(plan[2]), I32(plan[3]), I32(plan[4]), I32(plan[5]), I32(plan[6]), I32(plan[7]),
+        I32(plan[8]), I32(plan[9]), I32(plan[10]), I32(plan[11]), I32(plan[12]), I32(plan[13]), I32(plan[14]),
+        I32(plan[15]),
+    )  # fmt: skip
+
+
+@kernel
+def plan64(plan: Any) -> Any:
+    """The plan as int64 scalars."""
+    return (
+        plan[0], plan[1], plan[2], plan[3], plan[4], plan[5], plan[6], plan[7],
+        plan[8], plan[9], plan[10], plan[11], plan[12], plan[13], plan[14], plan[15],
+    )  # fmt: skip
+
+
+@kernel
+def code32_nearest(w: Any, p: Any) -> Any:
+    """code32 for finite x, nearest rounding, and plans that `is_plain`: two thirds of the instructions.
+
+    A float32 subnormal is read with a hidden bit it does not have; with g >= 27 it is shifted out either way.
+    """
+    below = I32(p[1] - I32(I32(w & I32(0x7FFFFFFF)) >> I32(23)))
+    significand = I32(I32(w & I32(0x7FFFFF)) | I32(0x800000))
+    shift = I32(min(I32(I32(23) - p[0] + I32(max(below, I32(0)))), I32(25)))
+    odd = I32(I32(significand >> shift) | I32(~p[7])) & I32(1)
+    half = I32(I32(1) << I32(shift - I32(1)))
+    steps = I32(I32(significand + half + I32(odd - I32(1))) >> shift)
+    ordinal = I32(I32(max(I32(-below), I32(0)) << p[0]) + steps)
+    ordinal = p[10] if ordinal > p[2] else ordinal
+    return I32(ordinal | I32(I32(w >> I32(31)) & p[4]))
+
+
+@kernel
+def is_plain(p: Any) -> Any:
+    """Whether a plan rounds to nearest, treats both signs alike and leaves float32 subnormals far below (g >= 27)."""
+    return p[6] == -1 and p[3] == p[2] and p[5] == p[4] and p[11] == (p[10] | p[4]) and p[4] != 0 and p[1] >= 27
+
+
+@kernel
+def encode32(x: Any, plan: Any, out: Any) -> Any:
+    """Codes of a float32 vector into `out` (unsigned); returns whether x holds NaN.
+
+    Runs in pieces that stay in the first-level cache: the short path first, and again in full where a piece turned out
+    to hold an infinity or NaN.
+    """
+    p = plan32(plan)
+    plain = is_plain(plan)
+    seen = False
+    for start in range(0, x.size, 4096):
+        bits = x[start : start + 4096].view(np.int32)
+        codes = out[start : start + 4096]
+        worst = I32(0)
+        if plain:
+            for i in range(bits.size):
+                w = bits[i]
+                worst = I32(max(worst, I32(w & I32(0x7FFFFFFF))))
+                codes[i] = code32_nearest(w, p)
+        if not plain or worst >= I32(0x7F800000):
+            for i in range(bits.size):
+                w = bits[i]
+                worst = I32(max(worst, I32(w & I32(0x7FFFFFFF))))
+                codes[i] = code32(w, p)
+        seen |= worst > I32(0x7F800000)
+    return seen
+
+
+@kernel
+def encode64(x: Any, plan: Any, out: Any) -> Any:
+    """Codes of a float64 vector into `out` (unsigned); returns whether x holds NaN."""
+    bits = x.view(np.int64)
+    p = plan64(plan)
+    worst = I64(0)
+    for i in range(bits.size):
+        w = bits[i]
+        worst = max(worst, w & I64(0x7FFFFFFFFFFFFFFF))
+        out[i] = code64(w, p)
+    return worst > I64(0x7FF0000000000000)
