@@ -17,6 +17,7 @@ from formats.arithmetic.accumulate import (
     Sequential,
     accumulator_bits,
 )
+from formats.arithmetic.matmul import matmul
 from formats.block import Block, Field, Format, Scaled, bits_per_element, element_of
 from formats.cast import Cast
 from formats.catalogue import get, names
@@ -57,6 +58,7 @@ __all__ = [
     "encode",
     "encode_codes",
     "get",
+    "matmul",
     "names",
     "quantize",
 ]
