@@ -103,7 +103,9 @@ class Scaled:
         for field in (self.scale, self.offset):
             if field is not None and self.block.size is not None:
                 inner = field.format
-                bits += (inner.bits_per_element if isinstance(inner, Scaled) else inner.bits) / Fraction(self.block.size)
+                bits += (inner.bits_per_element if isinstance(inner, Scaled) else inner.bits) / Fraction(
+                    self.block.size
+                )
         return bits
 
 

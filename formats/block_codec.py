@@ -20,7 +20,7 @@ from formats.encoded import Encoded, Plane
 from formats.fixed_point import FixedPoint
 from formats.layout import pack
 from formats.minifloat import Minifloat
-from formats.plans import FLOAT32, FLOAT64, code_dtype, decode_tables, minifloat_plan, runs_on_bits
+from formats.plans import FLOAT32, FLOAT64, code_dtype, decode_tables, integer_plan, minifloat_plan, runs_on_bits
 from formats.reference import check_cast, nan_codes
 from formats.scalar import Scalar
 from formats.scale_rules import largest_exponent, power_of_two_codes, te_nvfp4_scales, trailing_bits
@@ -28,9 +28,7 @@ from formats.scale_rules import largest_exponent, power_of_two_codes, te_nvfp4_s
 PIECE = 1 << 16  # elements whose quotients, codes and values stay in cache together
 
 
-def encode(
-    x: NDArray[Any], fmt: Scaled, axis: int, cast: Cast, pad: bool, out: Encoded | None = None
-) -> Encoded:
+def encode(x: NDArray[Any], fmt: Scaled, axis: int, cast: Cast, pad: bool, out: Encoded | None = None) -> Encoded:
     """Planes of a float32 or float64 array."""
     check_cast(fmt.element, cast)
     cut = plan_cut(x.shape, fmt.block, axis, pad)
@@ -54,9 +52,7 @@ def quantize(x: NDArray[Any], fmt: Scaled, axis: int, cast: Cast, pad: bool) -> 
     return np.ascontiguousarray(from_stored(stored_order(values, cut), cut))
 
 
-def _encode_blocks(
-    blocks: NDArray[Any], fmt: Scaled, cast: Cast, cut: Cut, codes: NDArray[Any]
-) -> dict[str, Plane]:
+def _encode_blocks(blocks: NDArray[Any], fmt: Scaled, cast: Cast, cut: Cut, codes: NDArray[Any]) -> dict[str, Plane]:
     """Element codes into `codes` [blocks, size]; returns the planes of the scales and offsets."""
     if fmt.rule in POWER_OF_TWO_RULES:
         scales = _shifted(blocks, fmt, cast, codes)
@@ -86,16 +82,11 @@ def _magnitudes(blocks: NDArray[Any]) -> NDArray[Any]:
 
 def _shifted(blocks: NDArray[Any], fmt: Scaled, cast: Cast, codes: NDArray[Any]) -> NDArray[np.uint8]:
     """E8M0 codes; elements rounded under a shifted format. A block holding infinity or NaN gets the NaN scale."""
-    from formats.kernels.blocks import encode_mx32, encode_shifted64
+    from formats.kernels.blocks import encode_shifted64
 
     element, emax = fmt.element, largest_exponent(fmt.element)
     scales = np.empty(blocks.shape[0], np.uint8)
-    if blocks.dtype == np.float32 and isinstance(element, Minifloat) and emax >= 0 and runs_on_bits(element, FLOAT32):
-        plan = minifloat_plan(element, cast, FLOAT32)
-        rule = POWER_OF_TWO_RULES.index(fmt.rule)
-        inverse = np.float32(1.0) / np.float32(float(element.max_finite))
-        half_ulp = 1 << (22 - trailing_bits(element))
-        encode_mx32(blocks, plan, rule, emax, half_ulp, inverse, codes, scales)
+    if blocks.dtype == np.float32 and emax >= 0 and _shifted32(blocks, fmt, cast, emax, codes, scales):
         return scales
     scales = power_of_two_codes(_magnitudes(blocks).astype(np.float64), element, fmt.rule)
     exponents = np.where(scales == 255, 0, scales.astype(np.int64) - 127)
@@ -106,6 +97,35 @@ def _shifted(blocks: NDArray[Any], fmt: Scaled, cast: Cast, codes: NDArray[Any])
     else:
         _elements(clean, np.ldexp(1.0, exponents), element, cast, codes)
     return scales
+
+
+def _shifted32(
+    blocks: NDArray[np.float32],
+    fmt: Scaled,
+    cast: Cast,
+    emax: int,
+    codes: NDArray[Any],
+    scales: NDArray[np.uint8],
+) -> bool:
+    """The float32 kernels; False where none covers the element, the rounding or the blocks' exponents."""
+    from formats.kernels.blocks import encode_mx32, encode_mx32_integer
+
+    element = fmt.element
+    rule = POWER_OF_TWO_RULES.index(fmt.rule)
+    inverse = np.float32(1.0) / np.float32(float(element.max_finite))
+    if isinstance(element, Minifloat) and runs_on_bits(element, FLOAT32):
+        half_ulp = 1 << (22 - trailing_bits(element))
+        encode_mx32(blocks, minifloat_plan(element, cast, FLOAT32), rule, emax, half_ulp, inverse, codes, scales)
+        return True
+    if isinstance(element, FixedPoint) and cast.rounding in ("ties_to_even", "ties_away"):
+        _, low, high, mask, *_ = integer_plan(element, cast, FLOAT32)
+        half_ulp, away = 1 << (22 - trailing_bits(element)), int(cast.rounding == "ties_away")
+        fraction = element.fraction_bits
+        done = encode_mx32_integer(
+            blocks, rule, emax, half_ulp, inverse, fraction, low, high, mask, away, codes, scales
+        )
+        return bool(done)
+    return False
 
 
 def _elements(
@@ -164,9 +184,7 @@ def _finite_range(blocks: NDArray[Any], fmt: Scaled, cast: Cast) -> NDArray[Any]
     return blocks
 
 
-def _absmax(
-    blocks: NDArray[Any], fmt: Scaled, cast: Cast, cut: Cut, codes: NDArray[Any]
-) -> dict[str, Plane]:
+def _absmax(blocks: NDArray[Any], fmt: Scaled, cast: Cast, cut: Cut, codes: NDArray[Any]) -> dict[str, Plane]:
     """Scale = amax / largest element value (or range over range), rounded to the scale's format, never to zero."""
     from formats.kernels.blocks import smallest_and_largest
 
@@ -207,9 +225,7 @@ def _store_scales(ideal: NDArray[np.float64], fmt: Scaled) -> tuple[dict[str, Pl
     return {"scale": _plane(inner, codes)}, scalar_codec.decode_codes(inner, codes, np.dtype(np.float64)).reshape(-1)
 
 
-def _nvfp4(
-    blocks: NDArray[Any], fmt: Scaled, cast: Cast, cut: Cut, codes: NDArray[Any]
-) -> dict[str, Plane]:
+def _nvfp4(blocks: NDArray[Any], fmt: Scaled, cast: Cast, cut: Cut, codes: NDArray[Any]) -> dict[str, Plane]:
     """TransformerEngine's recipe, in float32 throughout as published (float64 input is rounded to float32 first)."""
     inner = fmt.scale.format
     if not isinstance(inner, Scaled) or isinstance(inner.scale.format, Scaled):
@@ -244,9 +260,7 @@ def scale_values(fmt: Scaled, planes: Mapping[str, Plane], key: str) -> NDArray[
     return np.asarray(from_stored(stored_order(values, cut), cut), np.float64)
 
 
-def _decode_blocks(
-    codes: NDArray[Any], fmt: Scaled, planes: Mapping[str, Plane], dtype: np.dtype[Any]
-) -> NDArray[Any]:
+def _decode_blocks(codes: NDArray[Any], fmt: Scaled, planes: Mapping[str, Plane], dtype: np.dtype[Any]) -> NDArray[Any]:
     """[blocks, size] values: (element - offset) * scale, rounded once to dtype."""
     from formats.kernels.blocks import multiply32, multiply64
 

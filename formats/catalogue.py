@@ -224,7 +224,9 @@ def _with_rule(fmt: Scaled, words: list[str], name: str) -> Scaled:
     if not words:
         return fmt
     if len(words) == 1 and words[0].startswith("rule="):
-        return Scaled(element=fmt.element, scale=fmt.scale, block=fmt.block, rule=_rule(words[0][5:]), offset=fmt.offset)
+        return Scaled(
+            element=fmt.element, scale=fmt.scale, block=fmt.block, rule=_rule(words[0][5:]), offset=fmt.offset
+        )
     raise _unknown(name, f": {fmt.name} takes only :rule=<rule>")
 
 
@@ -235,7 +237,11 @@ def _rule(word: str) -> Rule:
     return rules[word]
 
 
-_BLOCK_WORDS = {"channel": Block(shape=(WHOLE,)), "token": Block(shape=(WHOLE,)), "tensor": Block(shape=(WHOLE,), flat=True)}
+_BLOCK_WORDS = {
+    "channel": Block(shape=(WHOLE,)),
+    "token": Block(shape=(WHOLE,)),
+    "tensor": Block(shape=(WHOLE,), flat=True),
+}
 
 
 def _block(word: str) -> Block | None:
@@ -281,7 +287,10 @@ def minifloat_name(fmt: Minifloat) -> str:
     """The catalogue name, or one spelled out from the parts."""
     if fmt in _MINIFLOAT_NAMES:
         return _MINIFLOAT_NAMES[fmt]
-    words = [f"{'' if fmt.signed else 'u'}e{fmt.exponent_bits}m{fmt.trailing_significand_bits}", _SPECIAL_WORDS[fmt.specials]]
+    words = [
+        f"{'' if fmt.signed else 'u'}e{fmt.exponent_bits}m{fmt.trailing_significand_bits}",
+        _SPECIAL_WORDS[fmt.specials],
+    ]
     default = 2 ** (fmt.exponent_bits - 1) - (0 if fmt.specials == "fnuz" else 1)
     if fmt.bias != default:
         words.append(f"bias{fmt.bias}")

@@ -86,7 +86,8 @@ def encode(
         return block_codec.encode(array, description, axis, how, pad, out)
     if array.ndim and not -array.ndim <= axis < array.ndim:
         raise ValueError(
-            f"encode: axis {axis} is not an axis of x with shape {array.shape}; use one of {-array.ndim}..{array.ndim - 1}"
+            f"encode: axis {axis} is not an axis of x with shape {array.shape}; "
+            f"use one of {-array.ndim}..{array.ndim - 1}"
         )
     place = axis % array.ndim if array.ndim else 0
     source = np.moveaxis(array, place, -1) if array.ndim else array
@@ -125,7 +126,9 @@ def encode_codes(fmt: Scalar | str, x: Any, cast: Cast | None = None, out: NDArr
     return scalar_codec.encode_codes(_scalar(fmt, "encode_codes"), as_float(x, "encode_codes"), cast or DEFAULT, out)
 
 
-def decode_codes(fmt: Scalar | str, codes: Any, dtype: Any = np.float64, out: NDArray[Any] | None = None) -> NDArray[Any]:
+def decode_codes(
+    fmt: Scalar | str, codes: Any, dtype: Any = np.float64, out: NDArray[Any] | None = None
+) -> NDArray[Any]:
     """Values of the codes of a scalar format, exactly (rounded once if dtype is float32).
 
     codes: integers 0 <= code < 2**bits, any shape; the same shape is returned. out: an array to write to.
@@ -139,5 +142,7 @@ def decode_codes(fmt: Scalar | str, codes: Any, dtype: Any = np.float64, out: ND
 def _scalar(fmt: Scalar | str, door: str) -> Scalar:
     description = get(fmt)
     if isinstance(description, Scaled):
-        raise ValueError(f"{door}: {description.name} has scales; use encode and decode, or its element {description.element.name}")
+        raise ValueError(
+            f"{door}: {description.name} has scales; use encode and decode, or its element {description.element.name}"
+        )
     return description

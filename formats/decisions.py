@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
+from itertools import pairwise
 
 from formats.cast import Cast, Rounding
 from formats.codebook import Codebook
@@ -38,7 +39,7 @@ def decisions(fmt: Scalar, cast: Cast) -> Decisions:
     check_cast(fmt, cast)
     points = _points(fmt)
     codes, thresholds, owns = [points[0][1]], [], []
-    for (lower, lower_code), (upper, upper_code) in zip(points, points[1:], strict=False):
+    for (lower, lower_code), (upper, upper_code) in pairwise(points):
         threshold, lower_has_it = _cut(fmt, lower, lower_code, upper, upper_code, cast.rounding)
         codes.append(upper_code)
         thresholds.append(threshold)
@@ -141,7 +142,7 @@ def expected_code(fmt: Scalar, value: Dyadic, cast: Cast) -> int:
         below = x < cut.thresholds[middle] or (x == cut.thresholds[middle] and cut.lower_owns[middle])
         low, high = (low, middle) if below else (middle + 1, high)
     code = cut.codes[low]
-    is_zero = x == 0 and value.negative and isinstance(fmt, Minifloat) and code == 0
-    if is_zero and fmt.signed and fmt.specials != "fnuz" and fmt.zero:
-        return 2**fmt.magnitude_bits
+    if x == 0 and value.negative and code == 0 and isinstance(fmt, Minifloat):
+        minus_zero = fmt.signed and fmt.zero and fmt.specials != "fnuz"
+        return 1 << fmt.magnitude_bits if minus_zero else 0
     return code

@@ -35,7 +35,9 @@ class Dyadic:
 
     def __post_init__(self) -> None:
         if self.significand < 0:
-            raise ValueError(f"Dyadic: significand {self.significand} is negative; pass negative=True and its magnitude")
+            raise ValueError(
+                f"Dyadic: significand {self.significand} is negative; pass negative=True and its magnitude"
+            )
 
     @property
     def fraction(self) -> Fraction:

@@ -42,12 +42,12 @@ class FixedPoint:
     @property
     def min_integer(self) -> int:
         """Smallest integer an encoder produces."""
-        return -(2 ** (self.bits - 1)) + self.symmetric if self.signed else 0
+        return -(1 << (self.bits - 1)) + self.symmetric if self.signed else 0
 
     @property
     def max_integer(self) -> int:
         """Largest integer."""
-        return 2 ** (self.bits - self.signed) - 1
+        return (1 << (self.bits - self.signed)) - 1
 
     @property
     def has_nan(self) -> bool:

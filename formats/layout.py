@@ -43,12 +43,11 @@ def unpack(data: NDArray[np.uint8], bits: int, count: int) -> NDArray[Any]:
     from formats.kernels import pack as kernels
 
     if data.size != packed_size(count, bits):
-        raise ValueError(
-            f"unpack: {count} codes of {bits} bits take {packed_size(count, bits)} bytes, got {data.size}"
-        )
+        raise ValueError(f"unpack: {count} codes of {bits} bits take {packed_size(count, bits)} bytes, got {data.size}")
     dtype = code_dtype(bits)
     if bits in (8, 16, 32, 64):
-        return np.ascontiguousarray(data).view(np.dtype(dtype).newbyteorder("<")).astype(dtype, copy=False)
+        stored: NDArray[Any] = np.ascontiguousarray(data).view(np.dtype(dtype).newbyteorder("<"))
+        return stored.astype(dtype, copy=False)
     out = np.empty(count, dtype)
     if bits == 4:
         kernels.unpack_nibbles(data, out)

@@ -43,7 +43,9 @@ class Minifloat:
         if not 1 <= self.exponent_bits <= 11:
             raise ValueError(f"Minifloat: exponent_bits must be 1..11, got {self.exponent_bits}")
         if not 0 <= self.trailing_significand_bits <= 52:
-            raise ValueError(f"Minifloat: trailing_significand_bits must be 0..52, got {self.trailing_significand_bits}")
+            raise ValueError(
+                f"Minifloat: trailing_significand_bits must be 0..52, got {self.trailing_significand_bits}"
+            )
         if self.specials not in _SPECIALS:
             raise ValueError(f"Minifloat: specials must be one of {', '.join(_SPECIALS)}, got {self.specials!r}")
         if self.ties not in ("even", "up"):
@@ -51,7 +53,9 @@ class Minifloat:
         if not self.zero and self.subnormals:
             raise ValueError("Minifloat: a format without zero has no subnormals; pass subnormals=False")
         if self.specials == "fnuz" and not self.signed:
-            raise ValueError("Minifloat: specials='fnuz' puts NaN on the code of minus zero; an unsigned format has none")
+            raise ValueError(
+                "Minifloat: specials='fnuz' puts NaN on the code of minus zero; an unsigned format has none"
+            )
         if self.bias is None:
             default = 2 ** (self.exponent_bits - 1) - (0 if self.specials == "fnuz" else 1)
             object.__setattr__(self, "bias", default)
@@ -89,9 +93,9 @@ class Minifloat:
     @property
     def max_magnitude_code(self) -> int:
         """The code of the largest finite magnitude."""
-        top = 2**self.magnitude_bits - 1
+        top = (1 << self.magnitude_bits) - 1
         if self.specials == "ieee":
-            return top - 2**self.trailing_significand_bits
+            return top - (1 << self.trailing_significand_bits)
         return top - 1 if self.specials == "fn" else top
 
     @property
@@ -110,10 +114,10 @@ class Minifloat:
         if not self.has_nan:
             return None
         if self.specials == "fnuz":
-            return 2**self.magnitude_bits
+            return 1 << self.magnitude_bits
         if self.specials == "fn":
-            return 2**self.magnitude_bits - 1
-        return self.max_magnitude_code + 1 + 2 ** (self.trailing_significand_bits - 1)
+            return (1 << self.magnitude_bits) - 1
+        return self.max_magnitude_code + 1 + (1 << (self.trailing_significand_bits - 1))
 
     @property
     def infinity_code(self) -> int | None:

@@ -19,8 +19,6 @@ from formats.minifloat import Minifloat
 from formats.reference import check_cast, encode_value, nan_codes
 from formats.scalar import Scalar
 
-QUIET = {"raise": "zero"}  # what a kernel writes for NaN before the caller raises
-
 
 @dataclass(frozen=True, slots=True)
 class FloatLayout:
@@ -124,8 +122,7 @@ def table_plan(fmt: Scalar, cast: Cast, layout: FloatLayout) -> tuple[NDArray[An
     """Thresholds as floats of the input's type, codes of the intervals, and the code of NaN."""
     cut = decisions(fmt, cast)
     last = [
-        last_float(threshold, owned, layout)
-        for threshold, owned in zip(cut.thresholds, cut.lower_owns, strict=True)
+        last_float(threshold, owned, layout) for threshold, owned in zip(cut.thresholds, cut.lower_owns, strict=True)
     ]
     codes = np.array(cut.codes, code_dtype(fmt.bits))
     return np.array(last, layout.dtype), codes, nan_codes(fmt, quiet(cast))[0]
@@ -156,7 +153,7 @@ def _above(x: Any, threshold: Fraction, owned: bool) -> bool:
 
 @cache
 def decode_tables(fmt: Scalar) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Value per code as float32 (rounded once) and float64 (exact). Raises OverflowError where float64 cannot hold one."""
+    """Value per code as float32 (rounded once) and float64 (exact). OverflowError where float64 cannot hold one."""
     exact = np.array([float(value) for value in fmt.values()], np.float64)
     with np.errstate(over="ignore"):
         return exact.astype(np.float32), exact

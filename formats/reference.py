@@ -50,7 +50,7 @@ def encode_value(fmt: Scalar, value: Value, cast: Cast = DEFAULT) -> int:
         return _encode_minifloat(fmt, value, cast)
     if isinstance(fmt, FixedPoint):
         integer = round_integer(value.fraction * Fraction(2) ** fmt.fraction_bits, cast.rounding)
-        return max(fmt.min_integer, min(fmt.max_integer, integer)) % 2**fmt.bits
+        return max(fmt.min_integer, min(fmt.max_integer, integer)) % (1 << fmt.bits)
     if isinstance(fmt, Codebook):
         return _encode_codebook(fmt, value.fraction, cast.rounding)
     raise TypeError(f"encode_value: no reference for {fmt!r}")
@@ -66,10 +66,10 @@ def check_cast(fmt: Scalar, cast: Cast) -> None:
 
 
 def nan_codes(fmt: Scalar, cast: Cast) -> tuple[int, int]:
-    """The codes of NaN with a clear and with a set sign bit. Raises ValueError under nan="raise" where there is none."""
+    """The codes of NaN with a clear and with a set sign bit. Raises ValueError under nan="raise" if there is none."""
     if fmt.nan_code is not None:
         signed = fmt.signed and not (isinstance(fmt, Minifloat) and fmt.specials == "fnuz")
-        return fmt.nan_code, fmt.nan_code | 2 ** (fmt.bits - 1) if signed else fmt.nan_code
+        return fmt.nan_code, fmt.nan_code | (1 << (fmt.bits - 1)) if signed else fmt.nan_code
     if cast.nan == "raise":
         raise ValueError(
             f"x holds NaN, and {fmt.name} has none; pass cast=Cast(nan='zero') or nan='max', or remove the NaN"
@@ -100,7 +100,7 @@ def _extreme(fmt: Scalar, negative: bool) -> int:
             return 0
         return fmt.max_magnitude_code | (negative << fmt.magnitude_bits)
     if isinstance(fmt, FixedPoint):
-        return (fmt.min_integer if negative else fmt.max_integer) % 2**fmt.bits
+        return (fmt.min_integer if negative else fmt.max_integer) % (1 << fmt.bits)
     return [value.fraction for value in fmt.values() if isinstance(value, Dyadic)].index(
         fmt.min_finite if negative else fmt.max_finite
     )
@@ -147,8 +147,7 @@ def _round_ordinal(fmt: Minifloat, x: Fraction, rounding: Rounding) -> int:
     if not fmt.subnormals and x < floor:
         if not fmt.zero:
             return 0
-        position = round_integer(x / floor, rounding)  # 0 or 1: ordinal 0 is even
-        return position
+        return round_integer(x / floor, rounding)  # 0 or 1: ordinal 0 is even
     exponent = max(floor_log2(x), fmt.min_exponent) if x else fmt.min_exponent
     quantum = Fraction(2) ** (exponent - m)
     if fmt.ties == "up" or m == 0:

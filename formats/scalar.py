@@ -17,6 +17,7 @@ class Scalar(Protocol):
     ulp_exponent: every finite value is a whole multiple of 2**ulp_exponent.
     """
 
+    def __hash__(self) -> int: ...
     @property
     def bits(self) -> int: ...
     @property

@@ -41,7 +41,8 @@ def encode_codes(fmt: Scalar, x: NDArray[Any], cast: Cast, out: NDArray[Any] | N
         out = np.empty(x.shape, dtype)
     elif out.shape != x.shape or out.dtype != dtype or not out.flags.c_contiguous:
         raise ValueError(
-            f"encode_codes: out must be a contiguous {np.dtype(dtype)} array of shape {x.shape}, got {out.dtype} {out.shape}"
+            f"encode_codes: out must be a contiguous {np.dtype(dtype)} array of shape {x.shape}, "
+            f"got {out.dtype} {out.shape}"
         )
     if run(fmt, np.ascontiguousarray(x).reshape(-1), cast, out.reshape(-1)) and fmt.nan_code is None:
         nan_codes(fmt, cast)  # raises under nan="raise"
@@ -97,7 +98,9 @@ def _store_float64(fmt: Minifloat, flat: NDArray[Any], out: NDArray[Any]) -> boo
     return False
 
 
-def decode_codes(fmt: Scalar, codes: NDArray[Any], dtype: np.dtype[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
+def decode_codes(
+    fmt: Scalar, codes: NDArray[Any], dtype: np.dtype[Any], out: NDArray[Any] | None = None
+) -> NDArray[Any]:
     """Values of codes of any shape as float32 or float64."""
     from formats.kernels.table import decode_table
 

@@ -56,7 +56,9 @@ class FloatChain:
     def __init__(self, format: Minifloat | str = "float32") -> None:
         fmt = get(format)
         if not isinstance(fmt, Minifloat) or not (fmt.signed and fmt.has_infinity and fmt.has_nan and fmt.subnormals):
-            raise ValueError(f"FloatChain: needs a signed float format with infinity, NaN and subnormals, got {format!r}")
+            raise ValueError(
+                f"FloatChain: needs a signed float format with infinity, NaN and subnormals, got {format!r}"
+            )
         if fmt.trailing_significand_bits > 23 or fmt.exponent_bits > 8:
             raise ValueError(f"FloatChain: at most float32's 8 exponent and 23 trailing bits, got {fmt.name}")
         object.__setattr__(self, "format", fmt)

@@ -42,7 +42,7 @@ def round_value(x: Any, m: Any, g: Any, top: Any) -> Any:
     steps = (significand + half - I64(1) + ((significand >> shift) & I64(1))) >> shift
     quantum = I64((max(field, g) - m) << I64(52)).view(F64)
     value = F64(steps) * quantum
-    value = np.inf if value > top else value
+    value = F64(np.inf) if value > top else value
     value = value if u < I64(0x7FF0000000000000) else abs(x)
     return -value if w < 0 else value
 
@@ -147,7 +147,7 @@ def limbs_to_odd(acc: Any, base: Any) -> Any:
     """The limbs' value as a float64 rounded to odd. Consumes acc."""
     count = acc.size
     negative = False
-    for attempt in range(2):
+    for _ in range(2):
         carry = I64(0)
         for limb in range(count):
             s = acc[limb] + carry

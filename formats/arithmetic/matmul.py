@@ -65,7 +65,9 @@ def matmul(
     rights = np.broadcast_to(right, batch + right.shape[-2:]).reshape((-1, *right.shape[-2:]))
     flat = out.reshape((-1, rows, columns))
     for index in range(flat.shape[0]):
-        _product(np.ascontiguousarray(lefts[index]), np.ascontiguousarray(rights[index]), fa, fb, how, sequence, flat[index])
+        _product(
+            np.ascontiguousarray(lefts[index]), np.ascontiguousarray(rights[index]), fa, fb, how, sequence, flat[index]
+        )
     return out if kind is np.int64 else _finish(out, how, output)
 
 
@@ -181,11 +183,17 @@ def _bound(a: NDArray[np.float64], b: NDArray[np.float64]) -> Fraction:
     """An upper bound on every partial sum's magnitude."""
     if a.size == 0 or b.size == 0:
         return Fraction(0)
-    return Fraction(float(np.abs(a).max())) * Fraction(float(np.abs(b).max())) * a.shape[1]
+    return Fraction(float(np.abs(a).max())) * Fraction(float(np.abs(b).max())) * int(a.shape[1])
 
 
 def _register(
-    a: NDArray[np.float64], b: NDArray[np.float64], fa: Scalar, fb: Scalar, how: Integer, order: Order, out: NDArray[Any]
+    a: NDArray[np.float64],
+    b: NDArray[np.float64],
+    fa: Scalar,
+    fb: Scalar,
+    how: Integer,
+    order: Order,
+    out: NDArray[Any],
 ) -> None:
     """A two's complement register in units of the product's last place."""
     from formats.arithmetic import kernels
@@ -216,7 +224,13 @@ def _odd(integers: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def _register_wide(
-    a: NDArray[np.float64], b: NDArray[np.float64], fa: Scalar, fb: Scalar, how: Integer, order: Order, out: NDArray[Any]
+    a: NDArray[np.float64],
+    b: NDArray[np.float64],
+    fa: Scalar,
+    fb: Scalar,
+    how: Integer,
+    order: Order,
+    out: NDArray[Any],
 ) -> None:
     """Registers beyond int64, in Python integers: the reference itself."""
     ua, ub = fa.ulp_exponent, fb.ulp_exponent

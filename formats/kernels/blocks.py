@@ -1,8 +1,8 @@
 """Blocks that share a scale: largest magnitudes, power-of-two scales from bits, and elements relative to a scale.
 
-Arrays arrive as [blocks, size], contiguous. A power-of-two scale never touches the elements: dividing by 2**e is the same
-as moving the format's smallest binade up by e, so the scalar kernel runs with g + e in place of g and no intermediate
-value is ever rounded.
+Arrays arrive as [blocks, size], contiguous. A power-of-two scale never touches the elements: dividing by 2**e is the
+same as moving the format's smallest binade up by e, so the scalar kernel runs with g + e in place of g and no
+intermediate value is ever rounded.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from formats.kernels.fixed_point import round_step
 from formats.kernels.jit import kernel
 from formats.kernels.minifloat import code32, code32_nearest, code64, is_plain, plan32, plan64
 
@@ -103,6 +104,41 @@ def encode_mx32(x: Any, plan: Any, rule: Any, emax: Any, half_ulp: Any, inverse:
 
 
 @kernel
+def encode_mx32_integer(
+    x: Any, rule: Any, emax: Any, half_ulp: Any, inverse: Any, fraction: Any, low: Any, high: Any, mask: Any, away: Any,
+    codes: Any, scales: Any,
+) -> Any:  # fmt: skip
+    """The same for fixed-point elements and nearest rounding (away: 1 for ties away, else to even); True if all done.
+
+    x * 2**(fraction - e) is exact in float32 where the factor is a normal float32, but for results below 2**-126, which
+    round to zero all the same. A block whose factor is not normal ends the run with False.
+    """
+    magic = F32(12582912.0)  # 1.5 * 2**23
+    for b in range(x.shape[0]):
+        block = x[b]
+        bits = block.view(np.int32)
+        row = codes[b]
+        worst = I32(0)
+        for i in range(bits.size):
+            worst = I32(max(worst, I32(bits[i] & I32(0x7FFFFFFF))))
+        if worst >= I32(0x7F800000):
+            scales[b] = 255
+            row[:] = 0
+            continue
+        code = scale_exponent32(worst, rule, I32(emax), I32(half_ulp), inverse)
+        scales[b] = code
+        field = I32(254 + fraction - code)
+        if field < 1 or field > 254:
+            return False
+        factor = I32(field << I32(23)).view(F32)
+        for i in range(block.size):
+            y = min(max(block[i] * factor, low - F32(1.0)), high + F32(1.0))
+            r = min(max(round_step(y, magic, away), low), high)
+            row[i] = I32(r) & mask
+    return True
+
+
+@kernel
 def shift_block64(row: Any, p: Any, shift: Any, codes: Any) -> None:
     """Codes of one block under the scale 2**shift, on float64 bits; p: a plan, g moved by `shift`.
 
@@ -126,8 +162,8 @@ def divide(x: Any, scale: Any, out: Any) -> None:
     """out = x / scale per block in float64, inexact quotients rounded to odd, so that a later rounding is the only one.
 
     For float32 x and scales of at most 24 significant bits a plain quotient would do (its distance from a threshold of
-    at most 17 bits is at least 2**-42 of it); float64 x needs the sticky bit. The remainder is exact by Dekker's product
-    where nothing under- or overflows. A zero scale leaves zero (its block is all zero); infinite quotients stay.
+    at most 17 bits is at least 2**-42 of it); float64 x needs the sticky bit. Dekker's product makes the remainder
+    exact where nothing under- or overflows. A zero scale leaves zero (its block is all zero); infinite quotients stay.
     """
     for b in range(x.shape[0]):
         s = scale[b]

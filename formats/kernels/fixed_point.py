@@ -36,7 +36,9 @@ def round_step(y: Any, magic: Any, rounding: Any) -> Any:
 
 
 @kernel
-def encode_integer(x: Any, scale: Any, low: Any, high: Any, mask: Any, magic: Any, rounding: Any, nan: Any, out: Any) -> Any:
+def encode_integer(
+    x: Any, scale: Any, low: Any, high: Any, mask: Any, magic: Any, rounding: Any, nan: Any, out: Any
+) -> Any:
     """Two's complement codes of x * scale into `out`; returns whether x holds NaN.
 
     scale, magic: of x's own type, so that float32 stays float32.  low, high: the integer range, as that type.

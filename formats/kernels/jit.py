@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numba
 
-F = TypeVar("F", bound=Callable[..., Any])
 
-
-def kernel(function: F) -> F:
+def kernel(function: Callable[..., Any]) -> Any:
     """Compile for one thread without bounds checks, keep the machine code on disk, release the GIL while running.
 
     No fast-math: rounding tricks below rely on IEEE addition being left alone.
     """
-    compiled: F = numba.njit(error_model="numpy", boundscheck=False, nogil=True, cache=True)(function)
-    return compiled
+    return numba.njit(error_model="numpy", boundscheck=False, nogil=True, cache=True)(function)

@@ -138,7 +138,7 @@ def encode32(x: Any, plan: Any, out: Any) -> Any:
                 w = bits[i]
                 worst = I32(max(worst, I32(w & I32(0x7FFFFFFF))))
                 codes[i] = code32(w, p)
-        seen |= worst > I32(0x7F800000)
+        seen = seen or bool(worst > I32(0x7F800000))
     return seen
 
 

@@ -1,0 +1,246 @@
+"""Speed: each fast path as a ratio to moving the same data with numpy, in one run on one pinned thread.
+
+Conditions: one CPU, process time, 2**24 float32 normals, preallocated output on both sides, median of nine. Absolute
+seconds on a shared machine mean little; the ratio to `np.copyto` measured right beside each row is the figure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import formats as nf
+from studies.common import Progress, Provenance, Row, read_csv, write_csv
+from studies.plots import new_figure, save
+
+QUESTION = "How fast is every fast path, against copying the same data with numpy?"
+SEED = 20_261_121
+COUNT = 2**24
+REPEATS = 9
+
+ENCODE = ("e4m3fn", "e5m2", "e3m2fn", "e2m3fn", "e2m1fn", "bfloat16", "e4m3fnuz", "int8", "int4", "nf4")
+DIRECTED = ("e4m3fn", "int8")
+DECODE = ("e4m3fn", "e5m2", "e2m1fn", "int8", "nf4")
+BLOCKS = ("mxfp4", "mxfp6_e2m3", "mxfp6_e3m2", "mxfp8_e4m3", "mxfp8_e5m2", "mxint8", "nvfp4", "int4:g128", "nf4:b64")
+BARS = {"encode": 3.0, "decode": 1.5, "packed_mx_floor": 5.0}  # ratios this project holds itself to
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of this study."""
+    parser.add_argument("--count", type=int, default=COUNT, help="elements per array (default 2**24)")
+    parser.add_argument("--repeats", type=int, default=REPEATS, help="timings per figure, median taken (default 9)")
+
+
+def pin_to_one_cpu() -> str:
+    """Keep this process on one CPU where the system allows it; says what was done."""
+    if not hasattr(os, "sched_setaffinity"):
+        return "not pinned: this system cannot"
+    cpu = min(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cpu})
+    return f"pinned to CPU {cpu}"
+
+
+def cpu_seconds(function: Callable[[], object], repeats: int) -> float:
+    """Median process time of one call, after one call that compiles and warms."""
+    function()
+    times = []
+    for _ in range(repeats):
+        start = time.process_time()
+        function()
+        times.append(time.process_time() - start)
+    return statistics.median(times)
+
+
+class Bench:
+    """Rows of one run: every timing beside a copy of the same 2**24 floats."""
+
+    def __init__(self, count: int, repeats: int) -> None:
+        self.x: NDArray[np.float32] = np.random.default_rng(SEED).standard_normal(count).astype(np.float32)
+        self.copy = np.empty_like(self.x)
+        self.repeats = repeats
+        self.rows: list[Row] = []
+
+    def ratio(self, operation: str, subject: str, who: str, function: Callable[[], object], bar: float | None) -> None:
+        """Time `function` against np.copyto and keep the row."""
+        copy_s = cpu_seconds(lambda: np.copyto(self.copy, self.x), self.repeats)
+        own_s = cpu_seconds(function, self.repeats)
+        self.rows.append(
+            {
+                "operation": operation,
+                "subject": subject,
+                "who": who,
+                "ns_per_element": own_s * 1e9 / self.x.size,
+                "copy_ns_per_element": copy_s * 1e9 / self.x.size,
+                "ratio_to_copy": own_s / copy_s,
+                "bar": bar,
+                "met": None if bar is None else own_s / copy_s <= bar,
+            }
+        )
+
+    def figure(self, operation: str, subject: str, value: float, bar: float, at_least: bool) -> None:
+        """A figure that is no ratio: `value` against `bar`."""
+        met = value >= bar if at_least else value <= bar
+        self.rows.append(
+            {
+                "operation": operation,
+                "subject": subject,
+                "who": "bitcost",
+                "ns_per_element": None,
+                "copy_ns_per_element": None,
+                "ratio_to_copy": value,
+                "bar": bar,
+                "met": met,
+            }
+        )
+
+
+def encoders(bench: Bench) -> None:
+    """Scalar encoding: float32 to codes."""
+    x = bench.x
+    for name in ENCODE:
+        fmt = _scalar(name)
+        out = nf.encode_codes(fmt, x[:1])
+        out = np.empty(x.size, out.dtype)
+        bench.ratio("encode", name, "bitcost", lambda f=fmt, o=out: nf.encode_codes(f, x, out=o), BARS["encode"])
+    for name in DIRECTED:
+        for rounding in ("up", "toward_zero", "ties_away"):
+            cast, out = nf.Cast(rounding=rounding), np.empty(x.size, np.uint8)
+            run: Callable[[], object] = lambda f=_scalar(name), c=cast, o=out: nf.encode_codes(f, x, c, out=o)  # noqa: E731
+            bench.ratio("encode_directed", f"{name} {rounding}", "bitcost", run, None)
+
+
+def decoders(bench: Bench) -> None:
+    """Codes to float32."""
+    for name in DECODE:
+        fmt = _scalar(name)
+        codes = nf.encode_codes(fmt, bench.x)
+        out = np.empty(bench.x.size, np.float32)
+        bench.ratio(
+            "decode", name, "bitcost", lambda f=fmt, c=codes, o=out: nf.decode_codes(f, c, out=o), BARS["decode"]
+        )
+
+
+def block_formats(bench: Bench) -> None:
+    """Block formats: float32 to packed bytes and scales."""
+    x = bench.x.reshape(-1, 4096)
+    for name in BLOCKS:
+        held = nf.encode(x, name)
+        bar = BARS["packed_mx_floor"] if name.startswith("mx") else None
+        run: Callable[[], object] = lambda n=name, h=held: nf.encode(x, n, out=h)  # noqa: E731
+        bench.ratio("encode_packed", name, "bitcost", run, bar)
+
+
+def peers(bench: Bench) -> None:
+    """The same through packages that happen to be installed."""
+    import ml_dtypes
+
+    for name, dtype in (
+        ("e4m3fn", ml_dtypes.float8_e4m3fn),
+        ("e5m2", ml_dtypes.float8_e5m2),
+        ("e2m1fn", ml_dtypes.float4_e2m1fn),
+    ):
+        target = np.empty(bench.x.size, dtype)
+        bench.ratio("encode", name, "ml_dtypes", lambda t=target: np.copyto(t, bench.x, casting="unsafe"), None)
+        codes, back = bench.x.astype(dtype), np.empty(bench.x.size, np.float32)
+        bench.ratio("decode", name, "ml_dtypes", lambda c=codes, b=back: np.copyto(b, c, casting="unsafe"), None)
+    if _installed("torch"):
+        import torch
+
+        torch.set_num_threads(1)
+        tensor = torch.from_numpy(bench.x)
+        for name, kind in (("e4m3fn", torch.float8_e4m3fn), ("e5m2", torch.float8_e5m2)):
+            held = torch.empty(bench.x.size, dtype=kind)
+            bench.ratio("encode", name, "torch", lambda h=held: h.copy_(tensor), None)
+
+
+def _installed(module: str) -> bool:
+    import importlib.util
+
+    return importlib.util.find_spec(module) is not None
+
+
+def cost_models(bench: Bench) -> None:
+    """GEMMs priced a second, one model evaluated, and the import."""
+    import hwsim as hw
+    import mappers as mp
+
+    array = hw.SystolicArray(hw.MacPE(a="int8", b="int8"), rows=64, columns=64)
+    rng = np.random.default_rng(SEED)
+    m, k, n = (rng.integers(1, 8192, 200_000) for _ in range(3))
+    seconds = cpu_seconds(lambda: hw.estimate_many(m, k, n, array), 5)
+    bench.figure("estimate_many", "GEMMs per second", m.size / seconds, 100_000, at_least=True)
+    graph = mp.assign(mp.load("llama-3-8b-prefill"), {"*": "int8"})
+    accelerator = hw.Accelerator(array=array, technology="ihp130")
+    seconds = cpu_seconds(lambda: mp.evaluate(graph, accelerator, B=1, S=512), 9)
+    bench.figure("evaluate", "llama-3-8b-prefill, milliseconds", seconds * 1e3, 50, at_least=False)
+    bench.figure("import", "import formats, seconds", import_seconds(), 0.3, at_least=False)
+
+
+def import_seconds() -> float:
+    """Process time of `import formats` in a fresh interpreter, median of five; fails if it pulls in numba or torch."""
+    code = (
+        "import sys, time; t = time.process_time(); import formats; t = time.process_time() - t; "
+        "heavy = {'numba', 'torch'} & set(sys.modules); assert not heavy, heavy; print(t)"
+    )
+    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(5)]
+    return statistics.median(float(run.stdout) for run in runs)
+
+
+def _scalar(name: str) -> nf.Scalar:
+    fmt = nf.get(name)
+    if isinstance(fmt, nf.Scaled):
+        raise TypeError(f"speed: {name} is not a scalar format")
+    return fmt
+
+
+def run(out: Path, args: argparse.Namespace) -> None:
+    """Measure, write speed.csv, draw, and print the table."""
+    progress = Progress("speed", 5)
+    pinned = pin_to_one_cpu()
+    bench = Bench(args.count, args.repeats)
+    for step in (encoders, decoders, block_formats, peers, cost_models):
+        progress(step.__doc__.rstrip(".") if step.__doc__ else step.__name__)
+        step(bench)
+    notes: dict[str, Any] = {"conditions": f"{pinned}; {args.count} elements; median of {args.repeats}; process time"}
+    write_csv(bench.rows, out / "speed.csv", Provenance.now(study="speed", seed=SEED, notes=notes))
+    for row in bench.rows:
+        bar = "" if row["bar"] is None else f"   bar {row['bar']:g} {'met' if row['met'] else 'MISSED'}"
+        print(f"{row['operation']:<16} {row['subject']:<34} {row['who']:<10} {row['ratio_to_copy']:>12.2f}{bar}")
+    draw(out / "speed.csv", out)
+
+
+def draw(csv_path: Path, out: Path) -> None:
+    """Ratios to copy as horizontal bars, bitcost beside its peers, from the table alone."""
+    table = read_csv(csv_path)
+    rows = [row for row in table.rows if row["copy_ns_per_element"] is not None]
+    figure, (axes,) = new_figure(size_inches=(7.0, 0.19 * len(rows) + 1.2))
+    labels = [
+        f"{row['operation']} {row['subject']}" + ("" if row["who"] == "bitcost" else f" ({row['who']})") for row in rows
+    ]
+    ratios = [float(str(row["ratio_to_copy"])) for row in rows]
+    colors = ["#0072B2" if row["who"] == "bitcost" else "#999999" for row in rows]
+    places = np.arange(len(rows))[::-1]
+    axes.barh(places, ratios, color=colors, height=0.7)
+    for place, row in zip(places, rows, strict=True):
+        if row["bar"] is not None:
+            axes.plot([float(str(row["bar"]))] * 2, [place - 0.4, place + 0.4], color="#D55E00", linewidth=1.5)
+    axes.set_yticks(places, labels, fontsize=6.5)
+    axes.set_xscale("log")
+    own = [
+        ratio
+        for ratio, row in zip(ratios, rows, strict=True)
+        if row["who"] == "bitcost" and row["operation"] == "encode"
+    ]
+    title = f"Encoding a scalar format takes {min(own):.1f} to {max(own):.1f} times a copy of its input"
+    axes.set(xlabel="CPU time / np.copyto of the same float32 data (bar: orange)", ylabel="operation", title=title)
+    save(figure, out, "speed")
