@@ -8,6 +8,7 @@
 """
 
 from mappers.assign import assign
+from mappers.evaluate import evaluate
 from mappers.execute import Executor, execute, prepare
 from mappers.graph import Bound, Graph, Symbol
 from mappers.graphs import graphs, load
@@ -26,6 +27,7 @@ __all__ = [
     "Symbol",
     "Tensor",
     "assign",
+    "evaluate",
     "execute",
     "graphs",
     "load",
