@@ -1,1 +1,51 @@
-"""hwsim."""
+"""Hardware that computes with a number format: what it costs in area, energy, delay and cycles, and how sure that is.
+
+    import hwsim as hw
+    pe = hw.MacPE("e4m3fn", "e2m1fn")
+    array = hw.SystolicArray(pe, rows=32, columns=32)
+    print(hw.estimate(hw.Gemm(m=256, k=4096, n=4096), hw.Accelerator(array=array, technology="ihp130")))
+
+Figures carry an interval, a source, a status (proved, tested, estimated) and the node they hold for.
+"""
+
+from hwsim.accelerator import Accelerator, VectorUnit
+from hwsim.array import Gemm, SystolicArray
+from hwsim.component import Component, leaf, tree
+from hwsim.cost import Cost, Scaling
+from hwsim.estimate import estimate, estimate_many, gemm_columns, gemm_report, setting
+from hwsim.memory import Memory, lpddr5, sram
+from hwsim.pe import MacPE
+from hwsim.report import Report, Unpriced, parallel
+from hwsim.simulator import SimulationResult, simulate
+from hwsim.technology import Technology, technologies, technology
+from hwsim.vector import vector_report
+
+__all__ = [
+    "Accelerator",
+    "Component",
+    "Cost",
+    "Gemm",
+    "MacPE",
+    "Memory",
+    "Report",
+    "Scaling",
+    "SimulationResult",
+    "SystolicArray",
+    "Technology",
+    "Unpriced",
+    "VectorUnit",
+    "estimate",
+    "estimate_many",
+    "gemm_columns",
+    "gemm_report",
+    "leaf",
+    "lpddr5",
+    "parallel",
+    "setting",
+    "simulate",
+    "sram",
+    "technologies",
+    "technology",
+    "tree",
+    "vector_report",
+]

@@ -1,0 +1,157 @@
+"""Accelerator: arrays, a vector unit, an SRAM and a DRAM in one technology, at one clock.
+
+chip = Accelerator(array=SystolicArray(MacPE("int8", "int8"), 64, 64), technology="ihp130")
+chip.clock_hz, chip.area_um2, chip.area
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+
+import formats as nf
+from hwsim.array import SystolicArray
+from hwsim.array_cost import array_area, mac_pe
+from hwsim.cost import Cost
+from hwsim.memory import Memory, lpddr5, sram
+from hwsim.technology import Technology, technology
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VectorUnit:
+    """`lanes` elementwise operations a cycle (softmax, norms, activations, scaling results).
+
+    energy_pj_per_operation, area_um2: None where unknown; a report then lists them as unpriced.
+    """
+
+    lanes: int = 64
+    energy_pj_per_operation: Cost | None = None
+    area_um2: Cost | None = None
+
+    def __post_init__(self) -> None:
+        if self.lanes < 1:
+            raise ValueError(f"VectorUnit: lanes must be at least 1, got {self.lanes}")
+        units = (("energy_pj_per_operation", "pJ"), ("area_um2", "um2"))
+        for name, unit in units:
+            cost = getattr(self, name)
+            if cost is not None and cost.unit != unit:
+                raise ValueError(f"VectorUnit: {name} must be in {unit}, got {cost.unit}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Accelerator:
+    """array: the array; others: further arrays for other pairs of formats (only one array works at a time).
+    vector_unit: None for one with as many lanes as the array has columns.
+    sram: None for 512 KiB of 28 nm SRAM scaled to the technology; a Memory of another node is refused.
+    dram: None for lpddr5().
+    technology: name or Technology.
+    clock_hz: None for the clock of the slowest PE, 1 / delay, as synthesised without wires.
+    """
+
+    array: SystolicArray
+    others: tuple[SystolicArray, ...] = ()
+    vector_unit: VectorUnit | None = None
+    sram: Memory | None = None
+    dram: Memory | None = None
+    technology: str | Technology = "ihp130"
+    clock_hz: float | None = None
+
+    def __post_init__(self) -> None:
+        tech = technology(self.technology)
+        for array in self.arrays:
+            mac_pe(array)
+        object.__setattr__(self, "technology", tech.name)
+        defaults = {"vector_unit": VectorUnit(lanes=self.array.columns), "sram": sram(512, tech), "dram": lpddr5()}
+        for name, default in defaults.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, default)
+        for name in ("sram", "dram"):
+            node = getattr(self, name).read_pj_per_bit.node
+            if node not in (None, tech.name):
+                raise ValueError(
+                    f"Accelerator: {name} is priced at node {node!r}, the technology is {tech.name!r}; "
+                    f"scale it first: Memory.scaled(Scaling(...)), or sram(kib, {tech.name!r})"
+                )
+        if self.clock_hz is None:
+            slowest = max(mac_pe(array).delay_ns(tech).value for array in self.arrays)
+            object.__setattr__(self, "clock_hz", 1e9 / slowest)
+        if not 0 < self.clock < inf:
+            raise ValueError(f"Accelerator: clock_hz must be positive, got {self.clock_hz!r}")
+
+    @property
+    def arrays(self) -> tuple[SystolicArray, ...]:
+        """All arrays."""
+        return (self.array, *self.others)
+
+    @property
+    def tech(self) -> Technology:
+        """The technology."""
+        return technology(self.technology)
+
+    @property
+    def clock(self) -> float:
+        """Clock in Hz."""
+        return float(self.clock_hz or 0.0)
+
+    @property
+    def levels(self) -> tuple[VectorUnit, Memory, Memory]:
+        """Vector unit, SRAM and DRAM."""
+        if self.vector_unit is None or self.sram is None or self.dram is None:
+            raise TypeError("Accelerator: a level is None")  # cannot happen: __post_init__ set them
+        return self.vector_unit, self.sram, self.dram
+
+    @property
+    def name(self) -> str:
+        """Short, for tables."""
+        arrays = " + ".join(array_name(array) for array in self.arrays)
+        _, sram_level, dram = self.levels
+        return f"{arrays}, {sram_level.name}, {dram.name}, {self.technology}"
+
+    @property
+    def peak_macs_per_cycle(self) -> int:
+        """Of the largest array: one works at a time."""
+        return max(array.peak_macs_per_cycle for array in self.arrays)
+
+    @property
+    def area(self) -> dict[str, Cost]:
+        """Area by part, um2: PEs and the rest of each array, SRAM, the vector unit where known. No wires, no pads."""
+        parts: dict[str, Cost] = {}
+        for index, array in enumerate(self.arrays):
+            mark = f" {index}" if index else ""
+            parts |= {f"{name}{mark}": cost for name, cost in array_area(array, self.tech).items()}
+        vector, sram_level, _ = self.levels
+        for name, cost in (("SRAM", sram_level.area_um2), ("vector unit", vector.area_um2)):
+            if cost is not None:
+                parts[name] = cost
+        return parts
+
+    @property
+    def area_um2(self) -> Cost:
+        """Sum of `area`."""
+        first, *rest = self.area.values()
+        total = first
+        for part in rest:
+            total = total + part
+        return total
+
+    @property
+    def leakage(self) -> dict[str, Cost]:
+        """Leakage by part, mW, where known."""
+        _, sram_level, _ = self.levels
+        return {"SRAM": sram_level.leakage_mw} if sram_level.leakage_mw is not None else {}
+
+    def array_for(self, a: nf.Format | str, b: nf.Format | str) -> SystolicArray:
+        """The first array whose PE takes operands of these formats. Raises ValueError naming both and what there is."""
+        for array in self.arrays:
+            if mac_pe(array).supports(a, b):
+                return array
+        pairs = ", ".join(mac_pe(array).name for array in self.arrays)
+        raise ValueError(
+            f"no PE takes {nf.get(a).name} x {nf.get(b).name}; the accelerator has {pairs}; "
+            "add an array for the pair with others=(...)"
+        )
+
+
+def array_name(array: SystolicArray) -> str:
+    """Short, for tables: "64x64 weight_stationary [int8 x int8, fixed 32]"."""
+    return f"{array.rows}x{array.columns} {array.dataflow} [{mac_pe(array).name}]"

@@ -1,0 +1,387 @@
+"""Estimates by closed form: cycles, traffic, energy and area of GEMMs on an array or an accelerator.
+
+    report = estimate(Gemm(m=256, k=4096, n=4096), array)                 # cycles, PE energy, area
+    report = estimate(Gemm(m=256, k=4096, n=4096), accelerator)           # and SRAM, DRAM, stalls
+    columns = estimate_many(m, k, n, accelerator)                         # arrays in, arrays out
+
+`gemm_report` is the vectorised core: many GEMMs with names in, one Report out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from math import inf
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+import formats as nf
+from hwsim import array_cost, traffic
+from hwsim.accelerator import Accelerator, array_name
+from hwsim.array import Gemm, SystolicArray
+from hwsim.array_cost import Counts, Ints, array_area, array_counts, array_prices, mac_pe, wiring
+from hwsim.cost import Cost
+from hwsim.cycles import gemm_cycles
+from hwsim.memory import Memory
+from hwsim.report import Report, Unpriced
+from hwsim.technology import Technology, technology
+
+OUTPUT_BITS = 16  # assumed: results are written as bfloat16 unless output_bits says otherwise
+DEFAULT_TECHNOLOGY = "ihp130"  # a manufacturable library with area, delay and energy
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Setting:
+    """An array with what surrounds it; without memories for an array alone."""
+
+    array: SystolicArray
+    tech: Technology
+    clock_hz: float
+    sram: Memory | None = None
+    dram: Memory | None = None
+    label: str = ""
+    chip: Accelerator | None = None
+
+
+def setting(
+    target: SystolicArray | Accelerator, tech: str | Technology | None = None, array: SystolicArray | None = None
+) -> Setting:
+    """The setting a target stands for.
+
+    tech: of an array alone (an accelerator has its own); default ihp130.  array: which of an accelerator's arrays.
+    """
+    if isinstance(target, Accelerator):
+        if tech is not None and technology(tech).name != target.technology:
+            raise ValueError(f"estimate: the accelerator is in {target.technology!r}, got technology={tech!r}")
+        _, sram, dram = target.levels
+        chosen = array if array is not None else target.array
+        return Setting(
+            array=chosen, tech=target.tech, clock_hz=target.clock, sram=sram, dram=dram, label=target.name, chip=target
+        )
+    if not isinstance(target, SystolicArray):
+        raise TypeError(f"estimate: needs a SystolicArray or an Accelerator, got {type(target).__name__} {target!r}")
+    model = technology(tech if tech is not None else DEFAULT_TECHNOLOGY)
+    return Setting(
+        array=target, tech=model, clock_hz=_array_clock(target, model), label=f"{array_name(target)}, {model.name}"
+    )
+
+
+@cache
+def _array_clock(array: SystolicArray, tech: Technology) -> float:
+    return 1e9 / mac_pe(array).delay_ns(tech).value
+
+
+def estimate(
+    gemm: Gemm,
+    target: SystolicArray | Accelerator,
+    *,
+    technology: str | Technology | None = None,
+    output_bits: traffic.Bits = OUTPUT_BITS,
+) -> Report:
+    """One GEMM. technology: of an array alone (default ihp130).  output_bits: per result written to memory.
+
+    An array alone: cycles, energy of the array, area. An accelerator: also SRAM and DRAM traffic and stalls.
+    Raises ValueError where the SRAM is smaller than a tile, naming both sizes.
+    """
+    return gemm_report(
+        (f"{gemm.m}x{gemm.k}x{gemm.n}" + (f" x{gemm.batch}" if gemm.batch > 1 else ""),),
+        [gemm.m],
+        [gemm.k],
+        [gemm.n],
+        setting(target, technology),
+        batch=[gemm.batch],
+        output_bits=output_bits,
+    )
+
+
+def estimate_many(
+    m: ArrayLike,
+    k: ArrayLike,
+    n: ArrayLike,
+    target: SystolicArray | Accelerator,
+    *,
+    batch: ArrayLike = 1,
+    technology: str | Technology | None = None,
+    output_bits: traffic.Bits = OUTPUT_BITS,
+) -> dict[str, NDArray[Any]]:
+    """Many GEMMs at once: m, k, n and batch broadcast; every column has their shape.
+
+    Columns: those of `Report.columns`, `latency_s`, and where there are energy figures `energy_pj`, `energy_low_pj`,
+    `energy_high_pj` (dynamic: leakage is left to Report).
+    """
+    shapes = np.broadcast_arrays(*(np.asarray(size) for size in (m, k, n, batch)))
+    where = setting(target, technology)
+    rows, depth, width, copies = (size.reshape(-1) for size in shapes)
+    columns, counts = gemm_columns(rows, depth, width, copies, where, output_bits=output_bits)
+    columns["latency_s"] = columns["cycles"] / where.clock_hz
+    prices = setting_prices(where)
+    if "pe" in prices:
+        for name, end in (("energy_pj", "value"), ("energy_low_pj", "low"), ("energy_high_pj", "high")):
+            columns[name] = sum(
+                (counts[action] * float(getattr(price, end)) for action, price in prices.items() if action in counts),
+                np.zeros(shapes[0].size),
+            )
+    return {name: column.reshape(shapes[0].shape) for name, column in columns.items()}
+
+
+def gemm_report(
+    names: Sequence[str],
+    m: ArrayLike,
+    k: ArrayLike,
+    n: ArrayLike,
+    where: Setting,
+    *,
+    batch: ArrayLike = 1,
+    bits_a: Any = None,
+    bits_b: Any = None,
+    output_bits: Any = OUTPUT_BITS,
+) -> Report:
+    """Many GEMMs in one setting as one Report, a row each. Arguments as in `gemm_columns`; names: one a row."""
+    columns, counts = gemm_columns(m, k, n, batch, where, bits_a=bits_a, bits_b=bits_b, output_bits=output_bits)
+    prices = setting_prices(where)
+    mark = _mark(where)
+    unpriced = _unpriced(where, counts, prices, float(columns["bytes"].sum()), mark)
+    return Report(
+        accelerator=where.label,
+        clock_hz=where.clock_hz,
+        rows=tuple(names),
+        columns=columns,
+        counts={mark(name): count for name, count in counts.items()},
+        prices={mark(name): price for name, price in prices.items() if name in counts},
+        area=dict(setting_area(where)),
+        leakage=where.chip.leakage if where.chip is not None else {},
+        peak_macs_per_cycle=where.chip.peak_macs_per_cycle
+        if where.chip is not None
+        else where.array.peak_macs_per_cycle,
+        dram_pj_per_byte=8 * where.dram.read_pj_per_bit.value if where.dram is not None else None,
+        assumptions=assumptions(where),
+        unpriced=unpriced,
+    )
+
+
+def _mark(where: Setting) -> Callable[[str], str]:
+    """Names of an accelerator's further arrays' actions get their index, as in `Accelerator.area`: "pe 1"."""
+    index = where.chip.arrays.index(where.array) if where.chip is not None else 0
+    return lambda name: name if name.startswith(("SRAM", "DRAM")) or not index else f"{name} {index}"
+
+
+def gemm_columns(
+    m: ArrayLike,
+    k: ArrayLike,
+    n: ArrayLike,
+    batch: ArrayLike,
+    where: Setting,
+    *,
+    bits_a: Any = None,
+    bits_b: Any = None,
+    output_bits: Any = OUTPUT_BITS,
+) -> tuple[dict[str, NDArray[Any]], Counts]:
+    """Columns and action counts of GEMMs given as one-dimensional arrays of one length (or scalars).
+
+    bits_a, bits_b: stored bits per element, scales included; None takes the PE's formats. output_bits: of a result.
+    Each a number, or one per GEMM.
+    Returns the columns of Report.columns and the counts its prices apply to.
+    """
+    array, pe = where.array, mac_pe(where.array)
+    sizes = [np.atleast_1d(np.asarray(size)) for size in (m, k, n, batch)]
+    shape = np.broadcast_shapes(*(size.shape for size in sizes))
+    stored = (
+        nf.bits_per_element(pe.a_format) if bits_a is None else bits_a,
+        nf.bits_per_element(pe.b_format) if bits_b is None else bits_b,
+        output_bits,
+    )
+    cycles = _cycles(array, *sizes)  # checks that sizes are integers >= 1
+    ms, ks, ns, batches = (np.broadcast_to(size, shape).astype(np.int64) for size in sizes)
+    strips = _strip_bits(where, ms, ns, cycles)
+    if where.sram is not None:
+        _check_tile(where, ms, ks, ns, stored)
+        splits = np.maximum(-(-strips // (_capacity(where) // 2)), 1)
+        if splits.max(initial=1) > 1:
+            cycles = _split_cycles(array, ms, ks, ns, batches, splits)
+    counts = array_counts(array, ms, ks, ns, batches, cycles)
+    moved = traffic.gemm_traffic(ms, ks, ns, batches, stored, _capacity(where), strips, _streams(array))
+    limits = _memory_counts(where, cycles, moved, stored, counts)
+    elements = nf.element_of(pe.a_format).bits * nf.element_of(pe.b_format).bits
+    macs = ms * ks * ns * batches
+    compute = cycles["cycles"]
+    total = np.maximum(compute, np.maximum(limits["dram"], limits["sram"]))
+    fill = cycles["load_cycles"] + cycles["skew_cycles"] + cycles["drain_cycles"]
+    busy = np.where(fill > cycles["stream_cycles"], "fill", "compute")
+    memory = np.where(limits["dram"] >= limits["sram"], "dram", "sram")
+    columns: dict[str, NDArray[Any]] = {
+        "m": ms,
+        "k": ks,
+        "n": ns,
+        "batch": batches,
+        "macs": macs,
+        "cycles": total,
+        "compute_cycles": compute,
+        "stall_cycles": total - compute,
+        **{f"{part}_cycles": cycles[f"{part}_cycles"] for part in ("load", "skew", "stream", "drain")},
+        "bytes": moved.dram_bytes if where.dram is not None else moved.once_bytes,
+        "tensor_bytes": moved.once_bytes,
+        "a_fetches": moved.a_fetches,
+        "b_fetches": moved.b_fetches,
+        "bound": np.where(total > compute, memory, busy),
+        "utilization": macs / (total * float(array.peak_macs_per_cycle)),
+        "bits_x_bits": macs * float(elements),
+        "bytes_only_cycles": _dram_cycles(where, moved.once_bytes),
+    }
+    return columns, counts
+
+
+def _cycles(array: SystolicArray, m: Any, k: Any, n: Any, batch: Any) -> dict[str, NDArray[Any]]:
+    return gemm_cycles(m, k, n, batch, array.rows, array.columns, array.lanes, array.dataflow, array.drain)
+
+
+def _split_cycles(
+    array: SystolicArray, m: Ints, k: Ints, n: Ints, batch: Ints, splits: Ints
+) -> dict[str, NDArray[Any]]:
+    """Cycles where the streamed rows run in `splits` equal passes, because partial sums of all of them do not fit."""
+    if _streams(array) == "a":
+        return _cycles(array, -(-m // splits), k, n, batch * splits)
+    return _cycles(array, m, k, -(-n // splits), batch * splits)
+
+
+def _memory_counts(
+    where: Setting, cycles: Mapping[str, Any], moved: traffic.Traffic, stored: tuple[Any, Any, Any], counts: Counts
+) -> dict[str, NDArray[np.int64]]:
+    """Add SRAM and DRAM bits to `counts`; cycles each level needs, rounded up."""
+    zero = np.zeros_like(moved.a_bytes)
+    if where.sram is None or where.dram is None:
+        return {"sram": zero, "dram": zero}
+    width = float(wiring(where.array).result_bits)
+    a_bits, b_bits = (np.array(_floats(bits)) for bits in stored[:2])
+    outputs = moved.output_bytes * 8.0
+    reads = (
+        cycles["a_read_words"] * a_bits
+        + cycles["b_read_words"] * b_bits
+        + cycles["partial_read_words"] * width
+        + outputs
+    )
+    writes = moved.dram_read_bytes * 8.0 + cycles["partial_write_words"] * width + outputs
+    counts |= {
+        "SRAM reads": np.asarray(reads, dtype=np.float64),
+        "SRAM writes": np.asarray(writes, dtype=np.float64),
+        "DRAM reads": np.asarray(moved.dram_read_bytes * 8.0, dtype=np.float64),
+        "DRAM writes": np.asarray(outputs, dtype=np.float64),
+    }
+    per_cycle = where.sram.bits_each_cycle(where.clock_hz)
+    needed = np.ceil(np.maximum(reads, writes) / per_cycle).astype(np.int64) if per_cycle < inf else zero
+    return {"sram": needed, "dram": _dram_cycles(where, moved.dram_bytes)}
+
+
+def _dram_cycles(where: Setting, size_bytes: Ints) -> NDArray[np.int64]:
+    """Cycles the DRAM needs for that many bytes at full bandwidth, rounded up; 0 without one."""
+    if where.dram is None:
+        return np.zeros_like(size_bytes)
+    per_cycle = where.dram.bits_each_cycle(where.clock_hz)
+    cycles: NDArray[np.int64] = np.ceil(size_bytes * (8.0 / per_cycle)).astype(np.int64)
+    return cycles
+
+
+def _floats(bits: Any) -> Any:
+    return [float(value) for value in bits] if np.ndim(bits) else float(bits)
+
+
+def _capacity(where: Setting) -> int:
+    """SRAM bits; without one (or one without bound) enough for every tensor."""
+    if where.sram is None or where.sram.capacity_bits is None:
+        return 2**62
+    return where.sram.capacity_bits
+
+
+def _streams(array: SystolicArray) -> str:
+    """The operand that streams past the held one; "" where both stream and sums stay."""
+    return {"weight_stationary": "a", "input_stationary": "b", "output_stationary": ""}[array.dataflow]
+
+
+def _strip_bits(where: Setting, m: Ints, n: Ints, cycles: Mapping[str, Any]) -> Ints:
+    """Partial sums alive at once: one strip of columns, all streamed rows; 0 where k takes a single fold."""
+    streamed = {"a": m, "b": n, "": np.zeros_like(m)}[_streams(where.array)]
+    bits = streamed * where.array.columns * wiring(where.array).result_bits
+    return np.where(cycles["partial_read_words"] > 0, bits, 0)
+
+
+def _check_tile(where: Setting, m: Ints, k: Ints, n: Ints, stored: tuple[Any, Any, Any]) -> None:
+    """Raise ValueError naming a GEMM whose smallest double-buffered tile does not fit half the SRAM."""
+    array = where.array
+    depth = np.minimum(k, array.rows * array.lanes)
+    a_bits, b_bits = (np.array(_floats(bits)) for bits in stored[:2])
+    if array.dataflow == "weight_stationary":
+        tile = depth * np.minimum(n, array.columns) * b_bits + depth * a_bits
+    elif array.dataflow == "input_stationary":
+        tile = depth * np.minimum(m, array.columns) * a_bits + depth * b_bits
+    else:
+        tile = np.minimum(m, array.rows) * array.lanes * a_bits + np.minimum(n, array.columns) * array.lanes * b_bits
+    sums = float(array.columns * wiring(array).result_bits)
+    needed = np.ceil(np.maximum(2 * tile, sums) / 8)
+    half = _capacity(where) // 16
+    if (needed > half).any():
+        index = int(np.argmax(needed > half))
+        raise ValueError(
+            f"estimate: GEMM {m[index]}x{k[index]}x{n[index]} on {array_name(array)}: a double-buffered tile takes "
+            f"{int(needed[index])} bytes of half the SRAM, which has {2 * half} bytes in all; "
+            f"use an SRAM of at least {2 * int(needed[index])} bytes or a smaller array"
+        )
+
+
+@cache
+def setting_prices(where: Setting) -> Mapping[str, Cost]:
+    """Price of every action that has one."""
+    prices = array_prices(where.array, where.tech)
+    if where.sram is not None and where.dram is not None:
+        prices |= {
+            "SRAM reads": where.sram.read_pj_per_bit,
+            "SRAM writes": where.sram.write_pj_per_bit,
+            "DRAM reads": where.dram.read_pj_per_bit,
+            "DRAM writes": where.dram.write_pj_per_bit,
+        }
+    return prices
+
+
+@cache
+def setting_area(where: Setting) -> Mapping[str, Cost]:
+    """Area by part."""
+    return where.chip.area if where.chip is not None else array_area(where.array, where.tech)
+
+
+@cache
+def assumptions(where: Setting) -> tuple[str, ...]:
+    """What every figure of this setting rests on."""
+    lines = [
+        f"{where.tech.name}: {where.tech.title}; pre-layout synthesis, no wires; clock {where.clock_hz / 1e6:.4g} MHz",
+        *array_cost.ASSUMPTIONS,
+        f"assumed: results are written at {OUTPUT_BITS} bits unless output_bits says otherwise",
+    ]
+    if where.sram is not None and where.dram is not None:
+        lines += [*traffic.ASSUMPTIONS, *where.sram.assumptions, *where.dram.assumptions]
+    return tuple(lines)
+
+
+def _unpriced(
+    where: Setting, counts: Counts, prices: Mapping[str, Cost], size_bytes: float, mark: Callable[[str], str]
+) -> tuple[Unpriced, ...]:
+    """What happens without a price, with the bytes of the work it belongs to where that work has no energy at all."""
+    entries = [Unpriced(name="leakage of PEs and registers", reason="the synthesis table has none")]
+    if not where.tech.has_energy:
+        reason = f"{where.tech.name} has area and delay only"
+        missing = [name for name in counts if name not in prices]
+        entries += [Unpriced(name=mark(name), reason=reason, bytes=size_bytes * (name == "pe")) for name in missing]
+    if where.chip is not None:
+        entries += chip_unpriced(where.chip)
+    return tuple(entries)
+
+
+def chip_unpriced(chip: Accelerator) -> list[Unpriced]:
+    """Parts of an accelerator without a figure."""
+    vector, sram, _ = chip.levels
+    entries = []
+    if sram.leakage_mw is None:
+        entries.append(Unpriced(name="leakage of the SRAM", reason="unknown at this node"))
+    if vector.area_um2 is None:
+        entries.append(Unpriced(name="area of the vector unit", reason="no figure"))
+    return entries

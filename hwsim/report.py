@@ -1,0 +1,375 @@
+"""Report: what running something costs, row by row, with what was assumed and what was left out.
+
+Energy is counts times prices: `counts` says how often each action happened, `prices` what one of it costs, with an
+interval. `a + b` runs one after the other on the same accelerator; `parallel(a, b)` runs both at once on different
+hardware.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwsim.cost import Cost
+
+Column = NDArray[Any]
+# Columns every row has. bound: what sets the row's time.
+REQUIRED = (
+    "cycles",
+    "compute_cycles",
+    "stall_cycles",
+    "macs",
+    "bytes",
+    "tensor_bytes",
+    "bits_x_bits",
+    "bytes_only_cycles",
+    "bound",
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unpriced:
+    """Something that happens and has no price. bytes: the memory traffic of the work concerned, 0 where none is."""
+
+    name: str
+    reason: str
+    bytes: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Report:
+    """One row per operation.
+
+    accelerator: label; only reports of one accelerator can be added.  clock_hz: None where no delay is known.
+    rows: labels.  columns: arrays of len(rows): cycles = compute_cycles + stall_cycles; macs; bytes to and from DRAM;
+        tensor_bytes, every tensor stored once; the null models bits_x_bits (macs x element bits of a x of b) and
+        bytes_only_cycles (every tensor once, at full bandwidth, nothing else); bound; and whatever an estimator adds,
+        of which sums make sense only for counts.
+    counts: action -> how often, per row.  prices: action -> Cost of one, in pJ or pJ/bit. An action without a price
+        must be named in unpriced.
+    area: part -> Cost (um2).  leakage: part -> Cost (mW), where known.
+    peak_macs_per_cycle: of all arrays together.
+    dram_pj_per_byte: energy the bytes-only null model charges; None without DRAM.
+    feasible, reason: whether it can run at all, and why not.
+    """
+
+    accelerator: str
+    clock_hz: float | None
+    rows: tuple[str, ...]
+    columns: Mapping[str, Column]
+    counts: Mapping[str, Column]
+    prices: Mapping[str, Cost]
+    area: Mapping[str, Cost] = field(default_factory=dict)
+    leakage: Mapping[str, Cost] = field(default_factory=dict)
+    peak_macs_per_cycle: int = 0
+    dram_pj_per_byte: float | None = None
+    assumptions: tuple[str, ...] = ()
+    unpriced: tuple[Unpriced, ...] = ()
+    feasible: bool = True
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        missing = [name for name in REQUIRED if name not in self.columns]
+        if missing:
+            raise ValueError(f"Report: columns lack {', '.join(missing)}")
+        for name, column in (*self.columns.items(), *self.counts.items()):
+            if np.shape(column) != (len(self.rows),):
+                raise ValueError(f"Report: column {name!r} needs shape ({len(self.rows)},), got {np.shape(column)}")
+        split = np.asarray(self.columns["compute_cycles"]) + self.columns["stall_cycles"]
+        if not np.array_equal(split, self.columns["cycles"]):
+            bad = int(np.argmax(split != self.columns["cycles"]))
+            raise ValueError(
+                f"Report: cycles must be compute_cycles + stall_cycles; row {self.rows[bad]!r} has "
+                f"{self.columns['cycles'][bad]} != {split[bad]}"
+            )
+        unknown = set(self.counts) - set(self.prices) - {entry.name for entry in self.unpriced}
+        if unknown:
+            raise ValueError(f"Report: {', '.join(sorted(unknown))} counted, but neither priced nor named in unpriced")
+        wrong = [name for name, price in self.prices.items() if price.unit not in ("pJ", "pJ/bit")]
+        if wrong:
+            raise ValueError(f"Report: prices are in pJ or pJ/bit; {', '.join(wrong)} are not")
+        if not self.feasible and not self.reason:
+            raise ValueError("Report: an infeasible report says why; reason is empty")
+
+    @property
+    def cycles(self) -> int | float:
+        """Cycles of all rows."""
+        return self.total("cycles")
+
+    @property
+    def macs(self) -> int | float:
+        """Multiply-accumulates of all rows."""
+        return self.total("macs")
+
+    @property
+    def bytes(self) -> int | float:
+        """Bytes to and from DRAM of all rows."""
+        return self.total("bytes")
+
+    @property
+    def latency_s(self) -> float:
+        """Seconds of all rows. Raises ValueError where there is no clock."""
+        return float(self.cycles) / self._clock()
+
+    @property
+    def utilization(self) -> Column:
+        """macs / (cycles x peak) of each row, 0..1; a "utilization" column, which knows the row's array, goes first."""
+        if "utilization" in self.columns:
+            return self.columns["utilization"]
+        peak = self.columns["cycles"] * float(max(self.peak_macs_per_cycle, 1))
+        return np.asarray(self.columns["macs"] / np.maximum(peak, 1.0))
+
+    @property
+    def bound(self) -> dict[str, float]:
+        """Share of the cycles spent in rows that each thing binds; the largest first."""
+        cycles, names = np.asarray(self.columns["cycles"], dtype=np.float64), self.columns["bound"]
+        shares = {str(name): float(cycles[names == name].sum() / max(cycles.sum(), 1)) for name in np.unique(names)}
+        return dict(sorted(shares.items(), key=lambda item: -item[1]))
+
+    @property
+    def energy(self) -> dict[str, Cost]:
+        """Energy in pJ by action, all rows; leakage over the latency as "leakage PART" where known."""
+        parts = {name: _priced(price, float(self.counts[name].sum())) for name, price in self._used().items()}
+        if self.clock_hz is not None:
+            for name, power in self.leakage.items():
+                parts[f"leakage {name}"] = _leaked(power, self.latency_s)
+        return parts
+
+    @property
+    def energy_pj(self) -> Cost:
+        """Energy of all rows. Raises ValueError where nothing has a price."""
+        parts = list(self.energy.values())
+        if not parts:
+            raise ValueError(
+                "Report: no action has a price; unpriced: " + "; ".join(entry.name for entry in self.unpriced)
+            )
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part
+        return total
+
+    def energy_rows(self) -> dict[str, dict[str, Column]]:
+        """Dynamic energy per row in pJ: action -> {"value", "low", "high"} arrays."""
+        return {
+            name: {end: self.counts[name] * float(getattr(price, end)) for end in ("value", "low", "high")}
+            for name, price in self._used().items()
+        }
+
+    @property
+    def area_um2(self) -> Cost:
+        """Area of all parts. Raises ValueError where none is known."""
+        parts = list(self.area.values())
+        if not parts:
+            raise ValueError("Report: no part has an area")
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part
+        return total
+
+    @property
+    def pe_energy_share(self) -> float:
+        """Share of the energy spent in PEs (actions "pe ..."); NaN where they have no price."""
+        parts = self.energy
+        pe = [cost.value for name, cost in parts.items() if name == "pe" or name.startswith("pe ")]
+        return sum(pe) / sum(cost.value for cost in parts.values()) if pe else float("nan")
+
+    @property
+    def null_models(self) -> dict[str, float]:
+        """What a reader could have computed without this simulator.
+
+        bytes_only_cycles and bytes_only_energy_pj: every tensor moved once at full bandwidth, and nothing else costs
+        anything (energy 0 without DRAM).  bits_x_bits: MACs times the element bits of both operands.
+        """
+        return {
+            "bytes_only_cycles": float(self.total("bytes_only_cycles")),
+            "bytes_only_energy_pj": float(self.total("tensor_bytes")) * (self.dram_pj_per_byte or 0.0),
+            "bits_x_bits": float(self.total("bits_x_bits")),
+        }
+
+    @property
+    def unpriced_share(self) -> float:
+        """Share of the bytes whose work has something unpriced, 0..1."""
+        return min(sum(entry.bytes for entry in self.unpriced) / float(self.bytes), 1.0) if self.bytes else 0.0
+
+    def __add__(self, other: Report) -> Report:
+        """Both, one after the other, on the same accelerator: rows are joined, cycles and energies add, area stays."""
+        if not isinstance(other, Report):
+            return NotImplemented
+        if self.accelerator != other.accelerator or self.clock_hz != other.clock_hz:
+            raise ValueError(
+                f"Report: + needs one accelerator and clock, got {self.accelerator!r} at {self.clock_hz} Hz and "
+                f"{other.accelerator!r} at {other.clock_hz} Hz; parallel() combines different ones"
+            )
+        return Report(
+            accelerator=self.accelerator,
+            clock_hz=self.clock_hz,
+            rows=self.rows + other.rows,
+            columns=_joined(self.columns, other.columns, len(self.rows), len(other.rows)),
+            counts=_joined(self.counts, other.counts, len(self.rows), len(other.rows)),
+            prices=_same(self.prices, other.prices, "price"),
+            area=_same(self.area, other.area, "area"),
+            leakage=_same(self.leakage, other.leakage, "leakage"),
+            peak_macs_per_cycle=max(self.peak_macs_per_cycle, other.peak_macs_per_cycle),
+            dram_pj_per_byte=self.dram_pj_per_byte if self.dram_pj_per_byte is not None else other.dram_pj_per_byte,
+            **_merged(self, other),
+        )
+
+    def __radd__(self, other: object) -> Report:
+        """`sum` starts from the integer 0."""
+        return self if other == 0 else NotImplemented
+
+    def to_frame(self) -> Any:
+        """A pandas DataFrame, one row per operation: columns, counts, energy per action with its interval, utilization.
+
+        Raises ImportError naming the extra where pandas is missing.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError("Report.to_frame needs pandas: pip install 'bitcost[studies]'") from error
+        energies = {
+            f"energy_pj {name}" + ("" if end == "value" else f" {end}"): column
+            for name, ends in self.energy_rows().items()
+            for end, column in ends.items()
+        }
+        counts = {f"count {name}": column for name, column in self.counts.items()}
+        table = {**self.columns, **counts, **energies, "utilization": self.utilization}
+        return pandas.DataFrame({name: np.asarray(column) for name, column in table.items()}, index=list(self.rows))
+
+    def __str__(self) -> str:
+        from hwsim.report_text import report_text
+
+        return report_text(self)
+
+    def _used(self) -> dict[str, Cost]:
+        return {name: price for name, price in self.prices.items() if name in self.counts}
+
+    def total(self, name: str) -> int | float:
+        """Sum of a column over the rows."""
+        total: int | float = np.asarray(self.columns[name]).sum().item()
+        return total
+
+    def _clock(self) -> float:
+        if self.clock_hz is None:
+            raise ValueError(
+                "Report: no clock_hz, so cycles are no seconds; give the accelerator or the estimate a clock"
+            )
+        return self.clock_hz
+
+
+def parallel(a: Report, b: Report) -> Report:
+    """Both at once, each on its own hardware: the longer one's cycles, energies and areas add. One row is left.
+
+    Raises ValueError for different clocks (cycles would not compare) and, from Cost, for different nodes.
+    """
+    if a.clock_hz != b.clock_hz:
+        raise ValueError(f"parallel: needs one clock, got {a.clock_hz} Hz and {b.clock_hz} Hz; pass clock_hz to both")
+    longer = a if a.cycles >= b.cycles else b
+    bound = next(iter(longer.bound), "")
+    columns: dict[str, Column] = {"bound": np.array([bound])}
+    for name in ("cycles", "compute_cycles", "stall_cycles"):
+        columns[name] = np.array([longer.total(name)])
+    columns["bytes_only_cycles"] = np.array([max(a.total("bytes_only_cycles"), b.total("bytes_only_cycles"))])
+    for name in ("macs", "bytes", "tensor_bytes", "bits_x_bits"):
+        columns[name] = np.array([a.total(name) + b.total(name)])
+    left, right = _renamed(a, b)
+    per_byte = (a.bytes * (a.dram_pj_per_byte or 0.0) + b.bytes * (b.dram_pj_per_byte or 0.0)) / max(
+        a.bytes + b.bytes, 1
+    )
+    return Report(
+        accelerator=f"{a.accelerator} || {b.accelerator}",
+        clock_hz=a.clock_hz,
+        rows=(f"{_title(a)} || {_title(b)}",),
+        columns=columns,
+        counts={left.get(k, k): np.array([v.sum()]) for k, v in a.counts.items()}
+        | {right.get(k, k): np.array([v.sum()]) for k, v in b.counts.items()},
+        prices={left.get(k, k): v for k, v in a.prices.items()} | {right.get(k, k): v for k, v in b.prices.items()},
+        area={left.get(k, k): v for k, v in a.area.items()} | {right.get(k, k): v for k, v in b.area.items()},
+        leakage={left.get(k, k): v for k, v in a.leakage.items()} | {right.get(k, k): v for k, v in b.leakage.items()},
+        peak_macs_per_cycle=a.peak_macs_per_cycle + b.peak_macs_per_cycle,
+        dram_pj_per_byte=per_byte if None not in (a.dram_pj_per_byte, b.dram_pj_per_byte) else None,
+        **_merged(a, b, left, right),
+    )
+
+
+def _title(report: Report) -> str:
+    return report.rows[0] if len(report.rows) == 1 else f"{len(report.rows)} rows"
+
+
+def _renamed(a: Report, b: Report) -> tuple[dict[str, str], dict[str, str]]:
+    """New names for what both have: two actions, areas or leakages of one name are two things here."""
+
+    def names(report: Report) -> set[str]:
+        return {*report.counts, *report.prices, *report.area, *report.leakage}
+
+    shared = names(a) & names(b)
+    return {name: f"{name} (first)" for name in shared}, {name: f"{name} (second)" for name in shared}
+
+
+def _joined(first: Mapping[str, Column], second: Mapping[str, Column], n: int, m: int) -> dict[str, Column]:
+    """Columns end to end; one that only one side has is zero, or empty text, on the other."""
+    names = dict.fromkeys([*first, *second])
+
+    def of(columns: Mapping[str, Column], other: Mapping[str, Column], name: str, length: int) -> Column:
+        if name in columns:
+            return np.asarray(columns[name])
+        return np.zeros(length, dtype=np.asarray(other[name]).dtype)
+
+    return {name: np.concatenate([of(first, second, name, n), of(second, first, name, m)]) for name in names}
+
+
+def _same(first: Mapping[str, Cost], second: Mapping[str, Cost], what: str) -> dict[str, Cost]:
+    for name in set(first) & set(second):
+        if first[name] != second[name]:
+            raise ValueError(f"Report: + found two {what}s of {name!r}: {first[name]} and {second[name]}")
+    return {**first, **second}
+
+
+def _merged(
+    a: Report, b: Report, left: Mapping[str, str] | None = None, right: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """What both reports say about themselves, each statement once; the bytes of equal unpriced entries add."""
+    unpriced: dict[tuple[str, str], float] = {}
+    for report, names in ((a, left or {}), (b, right or {})):
+        for entry in report.unpriced:
+            key = (names.get(entry.name, entry.name), entry.reason)
+            unpriced[key] = unpriced.get(key, 0.0) + entry.bytes
+    return {
+        "assumptions": tuple(dict.fromkeys([*a.assumptions, *b.assumptions])),
+        "unpriced": tuple(Unpriced(name=name, reason=reason, bytes=size) for (name, reason), size in unpriced.items()),
+        "feasible": a.feasible and b.feasible,
+        "reason": "; ".join(dict.fromkeys(reason for reason in (a.reason, b.reason) if reason)),
+    }
+
+
+def _priced(price: Cost, count: float) -> Cost:
+    """`count` actions, in pJ whatever one action is."""
+    cost = price * count
+    return Cost(
+        value=cost.value,
+        low=cost.low,
+        high=cost.high,
+        unit="pJ",
+        source=cost.source,
+        status=cost.status,
+        node=cost.node,
+        shared=cost.shared,
+    )
+
+
+def _leaked(power: Cost, seconds: float) -> Cost:
+    """mW over seconds, in pJ (1 mW s is 1e9 pJ)."""
+    energy = power * (seconds * 1e9)
+    return Cost(
+        value=energy.value,
+        low=energy.low,
+        high=energy.high,
+        unit="pJ",
+        source=f"{energy.source}, over {seconds:.4g} s",
+        status=energy.status,
+        node=energy.node,
+    )

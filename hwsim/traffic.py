@@ -1,0 +1,111 @@
+"""DRAM and SRAM traffic of a GEMM: which bytes move, and how often, when an operand does not fit.
+
+The SRAM is split in two halves: one for operands, one for partial sums and results; both are filled while the array
+works (double buffering), so memory time hides behind compute time and a row takes the longer of the two.
+
+    one operand fits its half      every tensor moves once
+    neither fits                   hold a part of one and stream the other past each part; the cheaper choice
+    partial sums of one strip of   the streamed rows are split until they fit, and the held operand is then fetched
+    columns do not fit             once per split unless it stays resident
+
+Every operand comes from DRAM and every result goes back: nothing is kept for the next operation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Bits = int | float | Fraction
+
+ASSUMPTIONS = (
+    "DRAM traffic: every operand once if one of the two fits half the SRAM, else the cheaper refetch; results once; "
+    "double buffering hides memory time behind compute time",
+    "one scale per row or tensor adds no bytes; operands come from DRAM and results return to it",
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Traffic:
+    """Arrays of one shape. bytes of each tensor stored once, and the times a and b are read from DRAM."""
+
+    a_bytes: Ints
+    b_bytes: Ints
+    output_bytes: Ints
+    a_fetches: Ints
+    b_fetches: Ints
+
+    @property
+    def dram_read_bytes(self) -> Ints:
+        """Operand bytes read."""
+        return self.a_bytes * self.a_fetches + self.b_bytes * self.b_fetches
+
+    @property
+    def dram_bytes(self) -> Ints:
+        """All bytes to and from DRAM."""
+        return self.dram_read_bytes + self.output_bytes
+
+    @property
+    def once_bytes(self) -> Ints:
+        """Bytes if every tensor moved once."""
+        return self.a_bytes + self.b_bytes + self.output_bytes
+
+
+def tensor_bytes(elements: Any, bits: Any) -> Ints:
+    """elements x bits per element in whole bytes, rounded up once per tensor, exactly.
+
+    bits: a number or a sequence of numbers broadcasting with elements; 4.25 and Fraction(13, 3) are taken as they are.
+    """
+    ratios = [as_fraction(value) for value in bits] if np.ndim(bits) else as_fraction(bits)
+    if isinstance(ratios, Fraction):
+        numerator, denominator = np.int64(ratios.numerator), np.int64(8 * ratios.denominator)
+        return np.asarray(-(-(np.asarray(elements, dtype=np.int64) * numerator) // denominator))
+    numerators = np.array([ratio.numerator for ratio in ratios], dtype=np.int64)
+    denominators = np.array([8 * ratio.denominator for ratio in ratios], dtype=np.int64)
+    return np.asarray(-(-(np.asarray(elements, dtype=np.int64) * numerators) // denominators))
+
+
+def as_fraction(bits: Bits) -> Fraction:
+    """Bits per element as a fraction with a denominator up to 4096. Raises ValueError below zero."""
+    exact = bits if isinstance(bits, Fraction) else Fraction(bits).limit_denominator(4096)
+    if exact < 0:
+        raise ValueError(f"bits per element must be 0 or more, got {bits!r}")
+    return exact
+
+
+def gemm_traffic(
+    m: Ints,
+    k: Ints,
+    n: Ints,
+    batch: Ints,
+    bits: tuple[Any, Any, Any],
+    sram_bits: int,
+    strip_bits: Ints,
+    sums_move_for: str,
+) -> Traffic:
+    """Traffic of `batch` products. bits: per element of a, b and the result.
+
+    strip_bits: partial sums of one strip of columns, all streamed rows.  sums_move_for: "a" or "b", the operand that
+    streams through the array (its rows are what is split), or "" where sums stay in the PEs.
+    """
+    half = sram_bits // 16  # bytes of one half
+    one_a, one_b = tensor_bytes(m * k, bits[0]), tensor_bytes(k * n, bits[1])
+    splits = np.maximum(-(-strip_bits // (8 * half)), 1)
+    parts_a, parts_b = np.maximum(-(-one_a // half), 1), np.maximum(-(-one_b // half), 1)
+    # Holding (a part of) x means streaming the other operand past it; where x itself streams through the array, it is
+    # also split so that the partial sums of a strip fit.
+    b_times = np.maximum(parts_a, splits) if sums_move_for == "a" else parts_a
+    a_times = np.maximum(parts_b, splits) if sums_move_for == "b" else parts_b
+    hold_b_cheaper = one_a * a_times + one_b <= one_b * b_times + one_a
+    return Traffic(
+        a_bytes=tensor_bytes(batch * m * k, bits[0]),
+        b_bytes=tensor_bytes(batch * k * n, bits[1]),
+        output_bytes=tensor_bytes(batch * m * n, bits[2]),
+        a_fetches=np.where(hold_b_cheaper, a_times, 1),
+        b_fetches=np.where(hold_b_cheaper, 1, b_times),
+    )
