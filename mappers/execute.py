@@ -11,7 +11,7 @@ import sympy
 from mappers.aten import base_name, matmul_operands
 from mappers.graph import Graph
 from mappers.multiply import Accumulate, Multiplier, Observe, run_product
-from mappers.node import Argument, Node, Ref, Torch, sizes_in
+from mappers.node import Argument, FormatName, Node, Ref, Torch, sizes_in
 from mappers.rewrite import ancestors
 from mappers.symbolic import compile_sizes, symbols_of, to_text
 
@@ -109,7 +109,7 @@ class Executor:
             arguments = self._resolve(node.operands, values, numbers)
             keywords = {key: self._resolve(value, values, numbers) for key, value in node.attributes}
             if node.products and node.formats is not None:
-                values[node.name] = run_product(self._multiplier, node, _tuple(arguments), keywords, observe)
+                values[node.name] = run_product(self._multiplier, node, tuple(arguments), keywords, observe)
             else:
                 values[node.name] = step.run(*arguments, **keywords)
             for name in step.last:
@@ -131,18 +131,9 @@ class Executor:
     def _fold_constants(self) -> None:
         """Compute once what depends on weights alone (a transposed weight, say)."""
         for node in self.graph.nodes:
-            made_of_constants = all(ref.name in self._constants for ref in node.refs()) and any(
-                True for _ in node.refs()
-            )
-            if (
-                node.target
-                and node.kind != "Weight"
-                and made_of_constants
-                and not node.products
-                and not _in_place(node)
-            ):
-                if any(True for _ in _sizes(node)):
-                    continue
+            reads = [ref.name for ref in node.refs()]
+            constant = bool(reads) and all(name in self._constants for name in reads)
+            if constant and not node.products and not _in_place(node) and not _sizes(node):
                 arguments = self._resolve(node.operands, {}, ())
                 keywords = {key: self._resolve(value, {}, ()) for key, value in node.attributes}
                 self._constants[node.name] = _operator(node)(*arguments, **keywords)
@@ -150,38 +141,39 @@ class Executor:
     def _quantize_weights(self) -> None:
         """Put the weight operand of every product with formats into its format."""
         for node in self.graph.nodes:
-            for item in node.products:
-                names = node.operand_formats(item)
-                if names is None or item.weight is None or item.label in ("qk", "pv"):
-                    continue
-                pair = matmul_operands(node.target) if node.kind == "MatMul" else (0, 1)
-                which = 0 if item.weight == "a" else 1
-                ref = node.operands[pair[which]]
-                if not (isinstance(ref, Ref) and ref.name in self._constants):
-                    continue
-                weight = self._resolve(ref, {}, ())
-                axis = -1
-                if node.kind == "Conv":
-                    groups = int(item.batch)
-                    weight = weight.reshape(groups, weight.shape[0] // groups, -1)
-                elif which == 1 and base_name(node.target) != "linear" and weight.dim() > 1:
-                    axis = -2
-                what = f"weight {item.weight!r} ({', '.join(node.weights)})"
-                pad = self._multiplier.pad
-                quantized = self._multiplier.quantize(node, what, weight, names[which], axis, pad)
-                if weight.any() and not quantized.any():
-                    raise ValueError(
-                        f"execute: {what} of {node.name!r} becomes all zeros in {names[which]}, whose smallest step is "
-                        f"far above its values; use a format with scales, such as 'int8:channel' for 'int8'"
-                    )
-                self._multiplier.cache[(node.name, pair[which])] = quantized
+            names = node.operand_formats(node.products[0]) if node.kind in ("MatMul", "Conv") else None
+            which = node.products[0].weight if names is not None else None
+            if names is None or which is None:
+                continue
+            position = (matmul_operands(node.target) if node.kind == "MatMul" else (0, 1))["ab".index(which)]
+            ref = node.operands[position]
+            if not (isinstance(ref, Ref) and ref.name in self._constants):
+                continue
+            weight = self._resolve(ref, {}, ())
+            axis = -1
+            if node.kind == "Conv":
+                groups = int(node.products[0].batch)
+                weight = weight.reshape(groups, weight.shape[0] // groups, -1)
+            elif which == "b" and base_name(node.target) != "linear" and weight.dim() > 1:
+                axis = -2
+            self._multiplier.cache[(node.name, position)] = self._weight_in(
+                node, weight, names["ab".index(which)], axis
+            )
+
+    def _weight_in(self, node: Node, weight: torch.Tensor, fmt: FormatName, axis: int) -> torch.Tensor:
+        """A weight in its format; ValueError where nothing of it is left (a plain integer format on small values)."""
+        what = f"weight {', '.join(node.weights)}"
+        quantized = self._multiplier.quantize(node, what, weight, fmt, axis, self._multiplier.pad)
+        if weight.any() and not quantized.any():
+            raise ValueError(
+                f"execute: {what} of {node.name!r} becomes all zeros in {fmt}, whose step is far above its values; use "
+                f"a format with scales, such as 'int8:channel' for 'int8'"
+            )
+        return quantized
 
     def _schedule(self) -> list[_Step]:
-        nodes = [
-            node
-            for node in self.graph.nodes
-            if node.target and node.kind != "Weight" and node.name not in self._constants
-        ]
+        stored = ("Input", "Weight", "Constant")
+        nodes = [node for node in self.graph.nodes if node.kind not in stored and node.name not in self._constants]
         last: dict[str, str] = {}
         for node in nodes:
             last.update({ref.name: node.name for ref in node.refs()})
@@ -200,10 +192,6 @@ def evaluate_sizes(graph: Graph, ref: Ref, sizes: Mapping[str, int]) -> torch.Te
     part = Graph(name=graph.name, nodes=nodes, outputs=(ref,), symbols=graph.symbols)
     result: torch.Tensor = Executor(part, {}, Multiplier())._run({}, sizes, None)
     return result
-
-
-def _tuple(arguments: Any) -> tuple[Any, ...]:
-    return tuple(arguments)
 
 
 def _sizes(node: Node) -> list[sympy.Expr]:

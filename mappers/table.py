@@ -30,7 +30,7 @@ def dtype_bits(dtype: str) -> int:
     return DTYPE_BITS[dtype]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Bound:
     """The numbers of one graph at one choice of sizes.
 
@@ -51,6 +51,10 @@ class Bound:
     sizes: Mapping[str, Any]
     nodes: Mapping[str, NDArray[Any]]
     products: Mapping[str, NDArray[Any]]
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{name}={value}" for name, value in self.sizes.items())
+        return f"<Bound {sizes}: {len(self.nodes['name'])} nodes, {len(self.products['node'])} products>"
 
     @property
     def macs(self) -> int:
