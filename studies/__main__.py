@@ -13,8 +13,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from studies.common import MissingExtraError
-
 STUDIES_FOLDER = Path(__file__).parent
 USAGE = "python -m studies list | NAME [--out DIR] [--redraw DIR] [options of the study]"
 
@@ -57,8 +55,8 @@ def unknown_study_text(name: str, studies: dict[str, str]) -> str:
 def run_study(name: str, question: str, arguments: Sequence[str]) -> None:
     """Import study `name`, parse its options from `arguments`, and run it or redraw it.
 
-    Raises SystemExit with status 2 for wrong options, FileNotFoundError where --redraw finds no NAME.csv, and
-    MissingExtraError where a package of an extra is not installed.
+    Raises SystemExit with status 2 for wrong options and where --redraw finds no NAME.csv, and ImportError where a
+    package of an extra is not installed.
     """
     module = importlib.import_module(f"studies.{name}")
     parser = argparse.ArgumentParser(prog=f"python -m studies {name}", description=question)
@@ -76,7 +74,7 @@ def run_study(name: str, question: str, arguments: Sequence[str]) -> None:
         parser.error(f"--redraw: study {name} draws no figures")
     csv_path = args.redraw / f"{name}.csv"
     if not csv_path.is_file():
-        raise FileNotFoundError(f"--redraw {args.redraw}: no table {csv_path}; run `python -m studies {name}` first")
+        parser.error(f"--redraw {args.redraw}: there is no table {csv_path}; run `python -m studies {name}` first")
     out.mkdir(parents=True, exist_ok=True)
     module.draw(csv_path, out)
 
@@ -99,7 +97,9 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     try:
         run_study(name, studies[name], rest)
-    except (MissingExtraError, FileNotFoundError) as error:
+    except ImportError as error:
+        if "bitcost[" not in str(error):
+            raise  # not a missing extra: the traceback is wanted
         print(f"{name}: {error}", file=sys.stderr)
         return 1
     return 0

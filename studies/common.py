@@ -12,6 +12,7 @@ import csv
 import datetime
 import importlib
 import importlib.metadata
+import io
 import math
 import os
 import platform
@@ -178,7 +179,7 @@ def read_csv(path: Path) -> Table:
         line, _, text = text.partition("\n")
         key, _, value = line[1:].partition(":")
         header[key.strip()] = value.strip()
-    lines = list(csv.reader(text.splitlines(keepends=True)))
+    lines = list(csv.reader(io.StringIO(text, newline="")))
     if not lines:
         raise ValueError(f"read_csv: {path} has no table under its {len(header)} header lines")
     columns, *body = lines
