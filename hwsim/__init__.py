@@ -10,6 +10,7 @@ Figures carry an interval, a source, a status (proved, tested, estimated) and th
 
 from hwsim.accelerator import Accelerator, VectorUnit
 from hwsim.array import Gemm, SystolicArray
+from hwsim.compare import energy_ratio
 from hwsim.component import Component, leaf, tree
 from hwsim.cost import Cost, Scaling
 from hwsim.estimate import estimate, estimate_many, gemm_columns, gemm_report, setting
@@ -34,6 +35,7 @@ __all__ = [
     "Technology",
     "Unpriced",
     "VectorUnit",
+    "energy_ratio",
     "estimate",
     "estimate_many",
     "gemm_columns",

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -111,12 +112,11 @@ def encoders(bench: Bench) -> None:
         fmt = _scalar(name)
         out = nf.encode_codes(fmt, x[:1])
         out = np.empty(x.size, out.dtype)
-        bench.ratio("encode", name, "bitcost", lambda f=fmt, o=out: nf.encode_codes(f, x, out=o), BARS["encode"])
+        bench.ratio("encode", name, "bitcost", partial(nf.encode_codes, fmt, x, out=out), BARS["encode"])
     for name in DIRECTED:
         for rounding in ("up", "toward_zero", "ties_away"):
-            cast, out = nf.Cast(rounding=rounding), np.empty(x.size, np.uint8)
-            run: Callable[[], object] = lambda f=_scalar(name), c=cast, o=out: nf.encode_codes(f, x, c, out=o)  # noqa: E731
-            bench.ratio("encode_directed", f"{name} {rounding}", "bitcost", run, None)
+            encode = partial(nf.encode_codes, _scalar(name), x, nf.Cast(rounding=rounding), np.empty(x.size, np.uint8))
+            bench.ratio("encode_directed", f"{name} {rounding}", "bitcost", encode, None)
 
 
 def decoders(bench: Bench) -> None:
@@ -125,9 +125,7 @@ def decoders(bench: Bench) -> None:
         fmt = _scalar(name)
         codes = nf.encode_codes(fmt, bench.x)
         out = np.empty(bench.x.size, np.float32)
-        bench.ratio(
-            "decode", name, "bitcost", lambda f=fmt, c=codes, o=out: nf.decode_codes(f, c, out=o), BARS["decode"]
-        )
+        bench.ratio("decode", name, "bitcost", partial(nf.decode_codes, fmt, codes, out=out), BARS["decode"])
 
 
 def block_formats(bench: Bench) -> None:
@@ -136,8 +134,7 @@ def block_formats(bench: Bench) -> None:
     for name in BLOCKS:
         held = nf.encode(x, name)
         bar = BARS["packed_mx_floor"] if name.startswith("mx") else None
-        run: Callable[[], object] = lambda n=name, h=held: nf.encode(x, n, out=h)  # noqa: E731
-        bench.ratio("encode_packed", name, "bitcost", run, bar)
+        bench.ratio("encode_packed", name, "bitcost", partial(nf.encode, x, name, out=held), bar)
 
 
 def peers(bench: Bench) -> None:
@@ -150,9 +147,9 @@ def peers(bench: Bench) -> None:
         ("e2m1fn", ml_dtypes.float4_e2m1fn),
     ):
         target = np.empty(bench.x.size, dtype)
-        bench.ratio("encode", name, "ml_dtypes", lambda t=target: np.copyto(t, bench.x, casting="unsafe"), None)
+        bench.ratio("encode", name, "ml_dtypes", partial(np.copyto, target, bench.x, casting="unsafe"), None)
         codes, back = bench.x.astype(dtype), np.empty(bench.x.size, np.float32)
-        bench.ratio("decode", name, "ml_dtypes", lambda c=codes, b=back: np.copyto(b, c, casting="unsafe"), None)
+        bench.ratio("decode", name, "ml_dtypes", partial(np.copyto, back, codes, casting="unsafe"), None)
     if _installed("torch"):
         import torch
 
@@ -160,7 +157,7 @@ def peers(bench: Bench) -> None:
         tensor = torch.from_numpy(bench.x)
         for name, kind in (("e4m3fn", torch.float8_e4m3fn), ("e5m2", torch.float8_e5m2)):
             held = torch.empty(bench.x.size, dtype=kind)
-            bench.ratio("encode", name, "torch", lambda h=held: h.copy_(tensor), None)
+            bench.ratio("encode", name, "torch", partial(held.copy_, tensor), None)
 
 
 def _installed(module: str) -> bool:

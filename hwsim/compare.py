@@ -1,0 +1,84 @@
+"""Paired comparison: the ratio of two reports' energies, with what they have in common varied together.
+
+Two accelerators of one node share the memory's energy per bit and the error of the logic figures as a whole
+(`Cost.shared`). Those move both energies at once and mostly cancel; what is a design's own does not. The interval is
+that of the ratio over all combinations of these factors, far narrower than dividing two intervals.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+
+from hwsim.cost import Cost
+from hwsim.report import Report
+
+MEMORIES = ("SRAM", "DRAM", "leakage SRAM")
+End = float  # a factor on the central value
+
+
+def energy_ratio(report: Report, base: Report) -> Cost:
+    """Energy of `report` over that of `base`, dimensionless, with a paired interval.
+
+    The ratio is a quotient of two sums, each factor scaling some of the terms, so it is monotone in every factor and
+    its extremes lie at corners. Raises ValueError where the two differ in node, or where a memory has different prices
+    (then nothing is common: divide the energies instead).
+    """
+    ours, theirs = report.energy, base.energy
+    if report.energy_pj.node != base.energy_pj.node:
+        raise ValueError(
+            f"energy_ratio: pairs reports of one node, got {report.energy_pj.node!r} and {base.energy_pj.node!r}"
+        )
+    memories = _memory_factors(report, base)
+    shared = min((cost.shared for cost in (*ours.values(), *theirs.values()) if cost.shared > 1), default=1.0)
+    value = _total(ours, dict.fromkeys(memories, 1.0), 1.0, 0) / _total(theirs, dict.fromkeys(memories, 1.0), 1.0, 0)
+    ratios = []
+    for ends in product(*memories.values()):
+        factors = dict(zip(memories, ends, strict=True))
+        for common, mine, yours in product((1 / shared, shared), (-1, 1), (-1, 1)):
+            if mine != yours and report.accelerator == base.accelerator:
+                continue  # one design has one error
+            ratios.append(_total(ours, factors, common, mine) / _total(theirs, factors, common, yours))
+    return Cost(
+        value=value,
+        low=min(value, *ratios),
+        high=max(value, *ratios),
+        unit="1",
+        source=f"paired: {report.accelerator} / {base.accelerator}",
+        status="estimated",
+    )
+
+
+def _memory_factors(report: Report, base: Report) -> dict[str, tuple[End, End]]:
+    """How far each memory's price can be from its central value, the same for both reports."""
+    factors: dict[str, tuple[End, End]] = {}
+    for memory in MEMORIES:
+        for side in (report, base):
+            for name, cost in side.energy.items():
+                if name.startswith(memory) and cost.value > 0:
+                    low, high = cost.low / cost.value, cost.high / cost.value
+                    held = factors.get(memory, (low, high))
+                    factors[memory] = min(held[0], low), max(held[1], high)
+    for name in set(report.prices) & set(base.prices):
+        if name.startswith(("SRAM", "DRAM")) and report.prices[name] != base.prices[name]:
+            raise ValueError(
+                f"energy_ratio: {name} cost {report.prices[name]} and {base.prices[name]}; pairs need one memory"
+            )
+    return factors
+
+
+def _total(energy: dict[str, Cost], memories: dict[str, End], common: float, own: int) -> float:
+    """Energy with memories scaled, logic scaled by what all logic has in common, and a design's own error at one end.
+
+    own: -1 takes each logic part's lower end, 0 the value, 1 the upper, the common part taken out.
+    """
+    total = 0.0
+    for name, cost in energy.items():
+        memory = next((memory for memory in memories if name.startswith(memory)), None)
+        if memory is not None:
+            total += cost.value * memories[memory]
+        elif own == 0:
+            total += cost.value * common
+        else:
+            end = min(cost.low * cost.shared, cost.value) if own < 0 else max(cost.high / cost.shared, cost.value)
+            total += end * common
+    return total

@@ -1,0 +1,118 @@
+"""The quickstart's two figures, drawn from its tables: quality against energy, and Llama-3-8B's energy by part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from studies.common import Row
+from studies.plots import new_figure, pareto_front, pareto_scatter, place_labels, save
+
+NODE = "ihp130"  # the manufacturable one
+PARTS = (("pe", "PEs"), ("array", "rest of the array"), ("sram", "SRAM"), ("dram", "DRAM"))
+COLORS = ("#0072B2", "#56B4E9", "#E69F00", "#999999")
+QUALITIES = {"byte_lm": "bits/byte above the unquantised model", "minilm": "1 - cosine to float32 embeddings"}
+NAMES = {"byte_lm": "Byte-level Llama, 0.9 M parameters", "minilm": "all-MiniLM-L6-v2"}
+FLOOR = 1e-4  # losses below it are drawn there: sampling noise
+
+
+def number(cell: object) -> float:
+    """A numeric cell."""
+    return float(str(cell))
+
+
+def chosen(rows: Sequence[Row], **wanted: str) -> list[Row]:
+    """The rows with these cells."""
+    return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+
+
+def draw_pareto(measured: Sequence[Row], priced: Sequence[Row], out: Path) -> None:
+    """Loss against energy relative to bf16, one panel a model."""
+    models = [name for name in QUALITIES if chosen(measured, workload=name)]
+    figure, axes = new_figure(1, len(models), size_inches=(5.6 * len(models), 4.6))
+    labelled = []
+    for panel, model in zip(axes, models, strict=True):
+        quality = chosen(measured, workload=model)
+        cost = {row["label"]: row for row in chosen(priced, workload=model, technology=NODE, clock="own")}
+        x = np.array([number(cost[row["label"]]["energy_ratio"]) for row in quality])
+        low = np.array([number(cost[row["label"]]["energy_ratio_low"]) for row in quality])
+        high = np.array([number(cost[row["label"]]["energy_ratio_high"]) for row in quality])
+        loss = np.array([number(row["loss"]) for row in quality])
+        error = np.array([number(row["loss_standard_error"]) for row in quality])
+        y = np.maximum(loss, FLOOR)
+        interval = np.maximum(np.minimum(loss - error, y), FLOOR), np.maximum(loss + error, y)
+        labels = [str(row["label"]) for row in quality]
+        panel.set_xscale("log")
+        panel.set_yscale("log")
+        pareto_scatter(panel, x, y, labels=labels, x_error=(low, high), y_error=interval)
+        front = [label for label, on in zip(labels, pareto_front(x, y), strict=True) if on]
+        panel.set(
+            xlabel=f"energy, this model on a 64x64 array, relative to bf16/bf16 ({NODE})",
+            ylabel=f"{QUALITIES[model]} (n = {quality[0]['samples']})",
+            title=f"{NAMES[model]}\nbest for its energy: {_joined(front)}",
+        )
+        panel.set_xticks([0.2, 0.3, 0.5, 1.0], ["0.2", "0.3", "0.5", "1"])
+        panel.minorticks_off()
+        labelled.append((panel, x, y, labels))
+    for item in labelled:
+        place_labels(*item)
+    save(figure, out, "quickstart")
+
+
+def _joined(names: Sequence[str], width: int = 58) -> str:
+    """Names separated by commas, broken over lines."""
+    lines = [""]
+    for name in names:
+        if lines[-1] and len(lines[-1]) + len(name) > width:
+            lines.append("")
+        lines[-1] += name + ", "
+    return "\n".join(line.rstrip() for line in lines).rstrip(",")
+
+
+def draw_llama(priced: Sequence[Row], out: Path) -> None:
+    """Energy per token of Llama-3-8B by part: prefill and decode, at both nodes, null model as a mark."""
+    nodes = list(dict.fromkeys(str(row["technology"]) for row in priced))
+    figure, axes = new_figure(2, len(nodes), size_inches=(6.2 * len(nodes), 7.6))
+    phases = (("llama-3-8b-prefill", "prefill, 512 tokens"), ("llama-3-8b-decode", "decode at context 512"))
+    for index, panel in enumerate(axes):
+        (workload, phase), node = phases[index // len(nodes)], nodes[index % len(nodes)]
+        rows = chosen(priced, workload=workload, technology=node, clock="own")
+        common = {row["label"]: row for row in chosen(priced, workload=workload, technology=node, clock="common")}
+        _energy_bars(panel, rows, common)
+        share = [number(row["pe_energy_share"]) for row in rows]
+        panel.set(
+            xlabel=f"energy per token [mJ], {node}; ms per token at own | common clock",
+            ylabel="weight/activation",
+            title=f"Llama-3-8B {phase}, {node}: PEs are {min(share):.0%} to {max(share):.0%} of the energy",
+        )
+    axes[0].legend(loc="lower right")
+    save(figure, out, "quickstart_llama")
+
+
+def _energy_bars(panel: Any, rows: Sequence[Row], common: dict[Any, Row]) -> None:
+    places = np.arange(len(rows))[::-1]
+    left = np.zeros(len(rows))
+    for (part, name), color in zip(PARTS, COLORS, strict=True):
+        width = np.array([number(row[f"energy_{part}_uj"]) for row in rows]) / 1e3
+        panel.barh(places, width, left=left, color=color, label=name, height=0.7)
+        left = left + width
+    low = np.array([number(row["energy_low_uj"]) for row in rows]) / 1e3
+    high = np.array([number(row["energy_high_uj"]) for row in rows]) / 1e3
+    panel.errorbar(left, places, xerr=(left - low, high - left), fmt="none", ecolor="0.35", elinewidth=0.7)
+    null = [number(row["bytes_only_energy_uj"]) / 1e3 for row in rows]
+    panel.plot(null, places, linestyle="none", marker="|", markersize=9, color="#D55E00", label="bytes-only null model")
+    for place, row in zip(places, rows, strict=True):
+        own_ms, common_ms = number(row["latency_us"]) / 1e3, number(common[row["label"]]["latency_us"]) / 1e3
+        panel.annotate(
+            f"{own_ms:.3g} | {common_ms:.3g} ms",
+            (1.0, place),
+            xycoords=("axes fraction", "data"),
+            ha="right",
+            va="center",
+            fontsize=6.5,
+        )
+    panel.set_xlim(0, float(np.max(left)) * 1.9)
+    panel.set_yticks(places, [str(row["label"]) for row in rows])
