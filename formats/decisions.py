@@ -52,8 +52,10 @@ def _points(fmt: Scalar) -> list[tuple[Fraction, int]]:
     """Values an encoder can produce, ascending, with the lowest code of each; zero once."""
     best: dict[Fraction, int] = {}
     for code, value in enumerate(fmt.values()):
-        if isinstance(value, Special) or (value.negative and value.significand == 0):
+        if isinstance(value, Special):
             continue
+        if isinstance(fmt, Minifloat) and value.negative and value.significand == 0:
+            continue  # `_split_zero` gives it its interval
         if isinstance(fmt, FixedPoint) and not fmt.min_finite <= value.fraction <= fmt.max_finite:
             continue  # the unused end of a symmetric range
         best.setdefault(value.fraction, code)
@@ -64,7 +66,8 @@ def _cut(
     fmt: Scalar, lower: Fraction, lower_code: int, upper: Fraction, upper_code: int, rounding: Rounding
 ) -> tuple[Fraction, bool]:
     """The threshold between two neighbouring values, and whether the lower one owns it."""
-    if rounding == "toward_zero" and lower < 0 < upper:  # only a table without zero has such neighbours
+    sign_decides = rounding == "toward_zero" or (isinstance(fmt, Minifloat) and rounding.startswith("ties"))
+    if lower < 0 < upper and sign_decides:  # only formats without zero have such neighbours
         return Fraction(0), False
     if rounding == "down" or (rounding == "toward_zero" and lower >= 0):
         return upper, False
@@ -142,7 +145,13 @@ def expected_code(fmt: Scalar, value: Dyadic, cast: Cast) -> int:
         below = x < cut.thresholds[middle] or (x == cut.thresholds[middle] and cut.lower_owns[middle])
         low, high = (low, middle) if below else (middle + 1, high)
     code = cut.codes[low]
-    if x == 0 and value.negative and code == 0 and isinstance(fmt, Minifloat):
-        minus_zero = fmt.signed and fmt.zero and fmt.specials != "fnuz"
-        return 1 << fmt.magnitude_bits if minus_zero else 0
+    if x == 0 and value.negative and code == 0 and keeps_minus_zero(fmt, cast.rounding):
+        return 1 << (fmt.bits - 1)
     return code
+
+
+def keeps_minus_zero(fmt: Scalar, rounding: Rounding) -> bool:
+    """Whether -0 is written with the sign bit set (a format without zero has its smallest negative number there)."""
+    if not isinstance(fmt, Minifloat) or not fmt.signed or fmt.specials == "fnuz":
+        return False
+    return fmt.zero or rounding != "up"

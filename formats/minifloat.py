@@ -56,6 +56,8 @@ class Minifloat:
             raise ValueError(
                 "Minifloat: specials='fnuz' puts NaN on the code of minus zero; an unsigned format has none"
             )
+        if self.specials == "fnuz" and not self.zero:
+            raise ValueError("Minifloat: specials='fnuz' takes the code of minus zero for NaN; it needs zero=True")
         if self.bias is None:
             default = 2 ** (self.exponent_bits - 1) - (0 if self.specials == "fnuz" else 1)
             object.__setattr__(self, "bias", default)

@@ -57,6 +57,7 @@ def runs_on_bits(fmt: Scalar, layout: FloatLayout) -> bool:
         and fmt.trailing_significand_bits > 0
         and fmt.trailing_significand_bits < layout.trailing
         and fmt.bits <= 32
+        and (fmt.magnitude_bits <= 31 or layout is not FLOAT32)  # ordinals there are int32
         and fmt.min_exponent + layout.bias >= 1
     )
 
@@ -131,15 +132,17 @@ def table_plan(fmt: Scalar, cast: Cast, layout: FloatLayout) -> tuple[NDArray[An
 def last_float(threshold: Fraction, owned: bool, layout: FloatLayout) -> Any:
     """The largest float of that type at most the threshold, or strictly below it if the threshold is not owned."""
     try:
-        near = layout.dtype(float(threshold))
+        exact = float(threshold)
     except OverflowError:
-        near = layout.dtype(math.copysign(math.inf, threshold))
-    down = layout.dtype(-math.inf)
-    while _above(near, threshold, owned):
-        near = np.nextafter(near, down)
-    up = np.nextafter(near, layout.dtype(math.inf))
-    while not _above(up, threshold, owned):
-        near, up = up, np.nextafter(up, layout.dtype(math.inf))
+        exact = math.copysign(math.inf, threshold)
+    up, down = layout.dtype(math.inf), layout.dtype(-math.inf)
+    with np.errstate(over="ignore"):  # beyond the type's range its last float is infinite
+        near = layout.dtype(exact)
+        while _above(near, threshold, owned):
+            near = np.nextafter(near, down)
+        after = np.nextafter(near, up)
+        while not _above(after, threshold, owned):
+            near, after = after, np.nextafter(after, up)
     return near
 
 
@@ -155,5 +158,8 @@ def _above(x: Any, threshold: Fraction, owned: bool) -> bool:
 def decode_tables(fmt: Scalar) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Value per code as float32 (rounded once) and float64 (exact). OverflowError where float64 cannot hold one."""
     exact = np.array([float(value) for value in fmt.values()], np.float64)
+    if isinstance(fmt, Minifloat) and fmt.signed and fmt.specials != "fnuz":
+        negative = exact[2**fmt.magnitude_bits :]
+        negative[np.isnan(negative)] = -np.nan  # the sign of a NaN code stays
     with np.errstate(over="ignore"):
         return exact.astype(np.float32), exact

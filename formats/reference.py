@@ -122,6 +122,8 @@ def _encode_minifloat(fmt: Minifloat, value: Dyadic, cast: Cast) -> int:
     mirrored: dict[Rounding, Rounding] = {"up": "down", "down": "up"}
     rounding = mirrored.get(cast.rounding, cast.rounding) if value.negative else cast.rounding
     ordinal = _round_ordinal(fmt, magnitude, rounding)
+    if fmt.signed and not fmt.zero and magnitude < fmt.min_positive and cast.rounding in ("up", "down"):
+        return 0 if cast.rounding == "up" else 2**fmt.magnitude_bits  # across the gap where zero would be
     if value.negative and not fmt.signed:
         if ordinal == 0 and (fmt.zero or magnitude == 0):
             return 0
@@ -140,14 +142,14 @@ def _round_ordinal(fmt: Minifloat, x: Fraction, rounding: Rounding) -> int:
     """The magnitude code x >= 0 rounds to, the lattice going on above the top code.
 
     Below the top of the first normal binade of a format without subnormals the lattice has a gap beside zero, so there
-    the two neighbours are compared directly.
+    the two neighbours are compared directly. Without zero everything smaller becomes the smallest magnitude.
     """
     m = fmt.trailing_significand_bits
     floor = fmt.magnitude(0 if not fmt.zero else 1).fraction
     if not fmt.subnormals and x < floor:
         if not fmt.zero:
             return 0
-        return round_integer(x / floor, rounding)  # 0 or 1: ordinal 0 is even
+        return round_integer(x / floor, rounding, fmt.ties)  # 0 or 1: ordinal 0 is even
     exponent = max(floor_log2(x), fmt.min_exponent) if x else fmt.min_exponent
     quantum = Fraction(2) ** (exponent - m)
     if fmt.ties == "up" or m == 0:
@@ -189,12 +191,13 @@ def _between(
     if rounding in ("up", "down"):
         return upper if rounding == "up" else lower
     if rounding == "toward_zero":
-        return min(lower, upper, key=abs) if lower * upper >= 0 else (lower if x > 0 else upper)
+        # A table without zero has nothing nearer to zero than these two: x keeps its sign, as it does beyond the table.
+        return min(lower, upper, key=abs) if lower * upper >= 0 else (upper if x >= 0 else lower)
     if x - lower != upper - x:
         return lower if x - lower < upper - x else upper
     rule = "away" if rounding == "ties_away" else fmt.ties
     if rule == "even":
         return lower if exact.index(lower) % 2 == 0 else upper
     if rule == "away":
-        return upper if x > 0 else lower
+        return upper if x >= 0 else lower
     return lower if rule == "lower" else upper

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from formats.cast import Cast
+from formats.decisions import keeps_minus_zero
 from formats.exact import Special
 from formats.fixed_point import FixedPoint
 from formats.minifloat import Minifloat
@@ -19,6 +20,7 @@ from formats.plans import (
     decode_tables,
     integer_plan,
     minifloat_plan,
+    quiet,
     runs_on_bits,
     table_plan,
 )
@@ -57,6 +59,9 @@ def run(fmt: Scalar, flat: NDArray[Any], cast: Cast, out: NDArray[Any]) -> bool:
     if isinstance(fmt, FixedPoint) and (fmt.fraction_bits >= 0 or layout is FLOAT64):
         from formats.kernels.fixed_point import encode_integer
 
+        if fmt.fraction_bits < 0:  # x * 2**fraction_bits must not underflow: directed rounding asks for its sign
+            tiny = np.copysign(2.0**-900, flat)
+            flat = np.where((np.abs(flat) < 2.0**-900) & (flat != 0), tiny, flat)
         return bool(encode_integer(flat, *integer_plan(fmt, cast, layout), out))
     if isinstance(fmt, Minifloat):
         from formats.kernels.minifloat import encode32, encode64
@@ -65,13 +70,13 @@ def run(fmt: Scalar, flat: NDArray[Any], cast: Cast, out: NDArray[Any]) -> bool:
             plan = minifloat_plan(fmt, cast, layout)
             return bool((encode32 if layout is FLOAT32 else encode64)(flat, plan, out))
         if layout is FLOAT32 and runs_on_bits(fmt, FLOAT64):
-            return run(fmt, flat.astype(np.float64), cast, out)
+            return run(fmt, _widened(flat), cast, out)
     if fmt.bits > 16:
         raise ValueError(f"encode: {fmt.name} of {fmt.bits} bits has no kernel for {flat.dtype} input")
     from formats.kernels.table import encode_few, encode_many
 
     if isinstance(fmt, FixedPoint):
-        return run(fmt, flat.astype(np.float64), cast, out)
+        return run(fmt, _widened(flat), cast, out)
     last_below, codes, nan = table_plan(fmt, cast, layout)
     kernel = encode_few if last_below.size < 16 else encode_many
     seen = bool(kernel(flat, last_below, codes, codes.dtype.type(nan), out))
@@ -79,12 +84,20 @@ def run(fmt: Scalar, flat: NDArray[Any], cast: Cast, out: NDArray[Any]) -> bool:
     return seen
 
 
+def _widened(flat: NDArray[Any]) -> NDArray[np.float64]:
+    with np.errstate(invalid="ignore"):  # a signalling NaN becomes a quiet one
+        return flat.astype(np.float64)
+
+
 def _mend(fmt: Scalar, flat: NDArray[Any], cast: Cast, out: NDArray[Any]) -> None:
-    """Thresholds cannot tell -0 from 0, nor an infinity from the largest float: put right both."""
+    """Thresholds cannot tell -0 from 0, -NaN from NaN, nor an infinity from the largest float: put right all three."""
     if not isinstance(fmt, Minifloat):
         return
-    if fmt.signed and fmt.zero and fmt.specials != "fnuz":
+    if keeps_minus_zero(fmt, cast.rounding):
         out[(flat == 0) & np.signbit(flat) & (out == 0)] = 2**fmt.magnitude_bits
+    nan, minus_nan = nan_codes(fmt, quiet(cast))
+    if nan != minus_nan:
+        out[np.isnan(flat) & np.signbit(flat)] = minus_nan
     if np.isinf(flat).any():
         out[flat == np.inf] = encode_value(fmt, Special.POSITIVE_INFINITY, cast)
         out[flat == -np.inf] = encode_value(fmt, Special.NEGATIVE_INFINITY, cast)
@@ -94,7 +107,7 @@ def _store_float64(fmt: Minifloat, flat: NDArray[Any], out: NDArray[Any]) -> boo
     """float64 as its own code."""
     if (fmt.exponent_bits, fmt.trailing_significand_bits, fmt.specials) != (11, 52, "ieee"):
         raise ValueError(f"encode: {fmt.name} of {fmt.bits} bits is wider than the 32 bits a codec covers")
-    out[:] = flat.astype(np.float64).view(np.uint64)
+    out[:] = _widened(flat).view(np.uint64)
     return False
 
 
@@ -146,13 +159,16 @@ def _decode_wide(fmt: Scalar, flat: NDArray[Any]) -> NDArray[np.float64]:
         raise ValueError(f"decode: {fmt.name} of {fmt.bits} bits has no table")
     if fmt.bits == 64:
         return flat.astype(np.uint64).view(np.float64)
+    if fmt.max_finite >= 2**1024 or fmt.ulp_exponent < -1074:
+        raise OverflowError(f"decode: {fmt.name} has values beyond float64; use its value(code)")
     m, code = fmt.trailing_significand_bits, flat.astype(np.int64)
     ordinal = code & (2**fmt.magnitude_bits - 1)
     field, trailing = ordinal >> m, ordinal & (2**m - 1)
     normal = (field > 0) | (not fmt.subnormals)
     significand = trailing + np.where(normal, 2**m, 0)
     exponent = np.where(normal, field, 1) + (fmt.ulp_exponent - (1 if fmt.subnormals else 0))
-    value = np.ldexp(significand.astype(np.float64), exponent)
+    with np.errstate(over="ignore"):  # the fields of infinity and NaN, replaced below
+        value = np.ldexp(significand.astype(np.float64), exponent)
     if fmt.zero:
         value = np.where(ordinal == 0, 0.0, value)
     if fmt.has_infinity:
@@ -161,7 +177,8 @@ def _decode_wide(fmt: Scalar, flat: NDArray[Any]) -> NDArray[np.float64]:
     negative = (code >> fmt.magnitude_bits).astype(bool) if fmt.signed else np.zeros(code.shape, bool)
     if fmt.specials == "fnuz":
         special = special | (negative & (ordinal == 0))
-    return np.where(special, np.nan, np.where(negative, -value, value))
+    magnitude = np.where(special, np.nan, value)
+    return np.where(negative & (fmt.specials != "fnuz" or ~special), -magnitude, magnitude)
 
 
 def quantize(x: NDArray[Any], fmt: Scalar, cast: Cast) -> NDArray[Any]:

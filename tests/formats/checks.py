@@ -1,0 +1,73 @@
+"""The checks themselves, of any codec: they take the function to be judged, so that tests can hand them broken ones.
+
+Each raises AssertionError with the first inputs that went wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import formats as nf
+from tests.formats.cases import probes
+from tests.formats.oracle import Steps, definition
+
+Encode = Callable[[Any, NDArray[Any], nf.Cast], NDArray[Any]]
+Decode = Callable[[Any, NDArray[Any], Any], NDArray[Any]]
+
+
+def same_codes(what: str, x: NDArray[Any], got: NDArray[Any], want: NDArray[Any]) -> None:
+    """Raise with the first few inputs whose codes differ."""
+    wrong = np.flatnonzero(got.astype(np.int64) != want.astype(np.int64))
+    if wrong.size:
+        first = ", ".join(f"{x[i]!r} ({float(x[i]).hex()}) -> {got[i]:#x}, not {want[i]:#x}" for i in wrong[:5])
+        raise AssertionError(f"{what}: {wrong.size} of {x.size} wrong: {first}")
+
+
+def same_bits(what: str, got: NDArray[Any], want: NDArray[Any]) -> None:
+    """Raise where values differ in any bit: -0 is not 0, and NaN has a sign."""
+    if got.dtype != want.dtype or got.shape != want.shape:
+        raise AssertionError(f"{what}: got {got.dtype} {got.shape}, not {want.dtype} {want.shape}")
+    unsigned = {4: np.uint32, 8: np.uint64}[got.dtype.itemsize]
+    a, b = np.ascontiguousarray(got).reshape(-1), np.ascontiguousarray(want).reshape(-1)
+    wrong = np.flatnonzero(a.view(unsigned) != b.view(unsigned))
+    if wrong.size:
+        first = ", ".join(f"[{i}] {a[i]!r}, not {b[i]!r}" for i in wrong[:5])
+        raise AssertionError(f"{what}: {wrong.size} of {a.size} wrong: {first}")
+
+
+def defined_values(fmt: Any) -> NDArray[np.float64]:
+    """Values of all codes by definition; the sign bit of a NaN code is the NaN's where the format has two."""
+    if isinstance(fmt, nf.Codebook):
+        return np.array(fmt.entries)
+    values = [definition(fmt, code) for code in range(2**fmt.bits)]
+    two_nans = isinstance(fmt, nf.Minifloat) and fmt.signed and fmt.specials != "fnuz"
+    out = np.empty(len(values), np.float64)
+    for code, value in enumerate(values):
+        out[code] = value
+        if isinstance(value, Fraction):
+            assert Fraction(out[code]) == value, f"{fmt.name}: code {code} is not a float64"
+        elif np.isnan(value) and two_nans and code >> (fmt.bits - 1):
+            out[code] = -np.nan
+    return out
+
+
+def check_decode(fmt: Any, decode: Decode) -> None:
+    """Every code of the format, in float64 exactly and in float32 rounded once."""
+    want = defined_values(fmt)
+    codes = np.arange(want.size)
+    same_bits(f"{fmt.name} float64", decode(fmt, codes, np.float64), want)
+    with np.errstate(over="ignore"):
+        same_bits(f"{fmt.name} float32", decode(fmt, codes, np.float32), want.astype(np.float32))
+
+
+def check_encode(fmt: Any, cast: nf.Cast, encode: Encode, dtype: Any) -> None:
+    """Every probe of one input type under one cast."""
+    x = probes(fmt, dtype)
+    if cast.nan == "raise" and not fmt.has_nan:
+        x = x[~np.isnan(x)]
+    same_codes(f"{fmt.name} {cast} from {np.dtype(dtype)}", x, encode(fmt, x, cast), Steps(fmt, cast)(x))

@@ -1,0 +1,186 @@
+"""Answers from the definitions alone, written without formats/reference.py, decisions.py or any kernel.
+
+`definition` decodes, `rounded` casts one real, and `Steps` spreads formats.decisions over an array.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from fractions import Fraction
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import formats as nf
+from formats.decisions import decisions
+
+
+def definition(fmt: Any, code: int) -> float | Fraction:
+    """Value of a code from the text of the format's docstring: a Fraction, or a float for -0, infinities and NaN."""
+    if isinstance(fmt, nf.Codebook):
+        return Fraction(fmt.entries[code])
+    if isinstance(fmt, nf.FixedPoint):
+        integer = code - (code >> (fmt.bits - 1) << fmt.bits if fmt.signed else 0)
+        return Fraction(integer) / Fraction(2) ** fmt.fraction_bits
+    e_bits, m = fmt.exponent_bits, fmt.trailing_significand_bits
+    s, e, t = code >> (e_bits + m), code >> m & (2**e_bits - 1), code & (2**m - 1)
+    if fmt.specials == "ieee" and e == 2**e_bits - 1:
+        return float("nan") if t else float("-inf" if s else "inf")
+    if fmt.specials == "fn" and e == 2**e_bits - 1 and t == 2**m - 1:
+        return float("nan")
+    if s and e == t == 0 and (fmt.specials == "fnuz" or fmt.zero):
+        return float("nan") if fmt.specials == "fnuz" else -0.0
+    return (-1) ** s * lattice_value(fmt, e, t)
+
+
+def lattice_value(fmt: Any, e: int, t: int) -> Fraction:
+    """Magnitude of the fields (e, t); e may go on beyond the top of its field."""
+    m = fmt.trailing_significand_bits
+    if e == t == 0 and fmt.zero:
+        return Fraction(0)
+    if e == 0 and fmt.subnormals:
+        return t * Fraction(2) ** (1 - fmt.bias - m)
+    return (2**m + t) * Fraction(2) ** (e - fmt.bias - m)
+
+
+@cache
+def table(fmt: Any) -> tuple[tuple[Fraction, ...], tuple[int, ...]]:
+    """Finite values ascending and the code an encoder writes for each (the lowest; no unused int minimum)."""
+    lowest: dict[Fraction, int] = {}
+    for code in range(len(fmt.entries) if isinstance(fmt, nf.Codebook) else 2**fmt.bits):
+        value = definition(fmt, code)
+        if isinstance(value, Fraction) and not (getattr(fmt, "symmetric", False) and code == 2 ** (fmt.bits - 1)):
+            lowest.setdefault(value, code)
+    values = tuple(sorted(lowest))
+    return values, tuple(lowest[value] for value in values)
+
+
+@cache
+def lattice(fmt: Any) -> tuple[tuple[Fraction, ...], tuple[int | None, ...]]:
+    """`table`, with one more value (code None) beyond each end to which rounding with unbounded exponent could go."""
+    values, codes = table(fmt)
+    if not isinstance(fmt, nf.Minifloat):
+        return values, codes
+    m = fmt.trailing_significand_bits
+    magnitude = max(codes) & (2 ** (fmt.exponent_bits + m) - 1)
+    beyond = lattice_value(fmt, *divmod(magnitude + 1, 2**m))
+    below = -beyond if fmt.signed else -values[1] if fmt.zero else None
+    if below is None:
+        return (*values, beyond), (*codes, None)
+    return (below, *values, beyond), (None, *codes, None)
+
+
+def rounded(fmt: Any, x: Fraction, negative: bool, cast: nf.Cast) -> int:
+    """The code of the real x under a cast; `negative` also tells -0 from 0."""
+    values, codes = lattice(fmt)
+    keeps_sign = isinstance(fmt, nf.Minifloat) and fmt.signed and fmt.specials != "fnuz"
+    if isinstance(fmt, nf.Minifloat) and not fmt.signed and not fmt.zero and x < 0:
+        return _beyond(fmt, True, cast, directed_inward=False)
+    if x < values[0] or x > values[-1]:
+        value, code = (values[0], codes[0]) if x < values[0] else (values[-1], codes[-1])
+    else:
+        at = bisect_left(values, x)
+        pair = (at, at) if values[at] == x else (at - 1, at)
+        at = _choose(fmt, x, negative, [(values[i], codes[i], i) for i in pair], cast.rounding)
+        value, code = values[at], codes[at]
+    if code is None:
+        inward = cast.rounding in ("toward_zero", "up" if x < 0 else "down")
+        return _beyond(fmt, x < 0, cast, directed_inward=inward and (fmt.signed or x > 0))
+    return code | (2 ** (fmt.bits - 1) if value == 0 and negative and keeps_sign else 0)
+
+
+def _choose(fmt: Any, x: Fraction, negative: bool, pair: list[tuple[Fraction, int | None, int]], rounding: str) -> int:
+    """Index of the neighbour a rounding picks among the two around x (or x twice)."""
+    (low, low_code, below), (high, high_code, above) = pair
+    if low == high:
+        return below
+    if rounding in ("down", "up"):
+        return below if rounding == "down" else above
+    if low < 0 < high and (rounding == "toward_zero" or (isinstance(fmt, nf.Minifloat) and low == -high)):
+        return below if negative and (x or isinstance(fmt, nf.Minifloat)) else above  # no zero: the sign is kept
+    if rounding == "toward_zero":
+        return above if high <= 0 else below
+    if x - low != high - x:
+        return below if x - low < high - x else above
+    rule = "away" if rounding == "ties_away" else getattr(fmt, "ties", "even")
+    if rule == "up" or rule == "away":  # a Minifloat's "up" speaks of the magnitude
+        return above if x >= 0 else below
+    if rule == "even":
+        even = low_code % 2 == 0 if low_code is not None else (high_code or 0) % 2 == 1
+        return below if even else above
+    return below if rule == "lower" else above
+
+
+def _beyond(fmt: Any, negative: bool, cast: nf.Cast, directed_inward: bool) -> int:
+    codes = table(fmt)[1]
+    if cast.overflow != "overflow" or directed_inward:
+        return codes[0] if negative else codes[-1]
+    sign = 2 ** (fmt.bits - 1) if negative and fmt.signed else 0
+    top = max(code & ~(2 ** (fmt.bits - 1)) if fmt.signed else code for code in codes)
+    if fmt.specials == "fnuz":
+        return int(2 ** (fmt.bits - 1))
+    if fmt.specials == "fn":
+        return (top + 1) | sign
+    if negative and not fmt.signed:  # an unsigned format has no minus infinity; quiet NaN, where it has one
+        m = fmt.trailing_significand_bits
+        return top + 1 + 2 ** (m - 1) if m else codes[0]
+    return (top + 1) | sign
+
+
+def special(fmt: Any, kind: str, negative: bool, cast: nf.Cast) -> int:
+    """The code of an infinity ("inf") or NaN ("nan") with that sign."""
+    codes = table(fmt)[1]
+    if kind == "inf":
+        if cast.overflow == "saturate" or not (fmt.has_nan or fmt.has_infinity):
+            return codes[0] if negative else codes[-1]
+        return _beyond(fmt, negative, nf.Cast(overflow="overflow"), directed_inward=False)
+    if isinstance(fmt, nf.Minifloat) and fmt.has_nan:
+        sign = 1 << (fmt.bits - 1) if negative and fmt.signed else 0
+        if fmt.specials == "fnuz":
+            return 1 << (fmt.bits - 1)
+        ones = (1 << fmt.magnitude_bits) - 1
+        m = fmt.trailing_significand_bits
+        return sign | (ones if fmt.specials == "fn" else (ones >> m << m) | 1 << (m - 1))  # quiet: top trailing bit
+    if cast.nan == "raise":
+        raise ValueError("NaN")
+    if cast.nan == "max":
+        return codes[-1]
+    zero = [rounded(fmt, Fraction(0), sign, nf.Cast()) for sign in (False, True)]
+    return zero[not negative] if cast.nan == "ml_dtypes" else zero[0]
+
+
+class Steps:
+    """formats.decisions of one cast over arrays: exact, as every interval is kept by the last float64 within it."""
+
+    def __init__(self, fmt: Any, cast: nf.Cast) -> None:
+        cut = decisions(fmt, cast)
+        self.codes = np.array(cut.codes, np.int64)
+        # The last float64 of each interval: the threshold itself, or the float below it.
+        self.last = np.array([_last(t, owned) for t, owned in zip(cut.thresholds, cut.lower_owns, strict=True)])
+        assert (np.diff(self.last) >= 0).all()
+        self.fmt, self.cast = fmt, cast
+
+    def __call__(self, x: NDArray[Any]) -> NDArray[np.int64]:
+        """Codes of floats, zeros and specials included."""
+        with np.errstate(invalid="ignore"):  # signalling NaNs
+            wide, negative = x.astype(np.float64), np.signbit(x)
+        codes = self.codes[np.searchsorted(self.last, wide, side="left")]
+        for sign in (False, True):
+            codes[(wide == 0) & (negative == sign)] = rounded(self.fmt, Fraction(0), sign, self.cast)
+            codes[np.isinf(wide) & (negative == sign)] = special(self.fmt, "inf", sign, self.cast)
+            at = np.isnan(wide) & (negative == sign)
+            if at.any():
+                codes[at] = special(self.fmt, "nan", sign, self.cast)
+        return codes
+
+
+def _last(threshold: Fraction, owned: bool) -> float:
+    try:
+        near = float(threshold)
+    except OverflowError:
+        return float("inf") if threshold > 0 else float("-inf")
+    if Fraction(near) > threshold or (Fraction(near) == threshold and not owned):
+        near = float(np.nextafter(near, -np.inf))
+    return near
