@@ -61,13 +61,15 @@ def tensor_bytes(elements: Any, bits: Any) -> Ints:
 
     bits: a number or a sequence of numbers broadcasting with elements; 4.25 and Fraction(13, 3) are taken as they are.
     """
-    ratios = [as_fraction(value) for value in bits] if np.ndim(bits) else as_fraction(bits)
-    if isinstance(ratios, Fraction):
-        numerator, denominator = np.int64(ratios.numerator), np.int64(8 * ratios.denominator)
-        return np.asarray(-(-(np.asarray(elements, dtype=np.int64) * numerator) // denominator))
-    numerators = np.array([ratio.numerator for ratio in ratios], dtype=np.int64)
-    denominators = np.array([8 * ratio.denominator for ratio in ratios], dtype=np.int64)
-    return np.asarray(-(-(np.asarray(elements, dtype=np.int64) * numerators) // denominators))
+    if np.ndim(bits):
+        distinct, which = np.unique(np.asarray(bits, dtype=np.float64), return_inverse=True)
+        ratios = [as_fraction(float(value)) for value in distinct]
+        numerator = np.array([ratio.numerator for ratio in ratios], dtype=np.int64)[which]
+        denominator = np.array([8 * ratio.denominator for ratio in ratios], dtype=np.int64)[which]
+    else:
+        ratio = as_fraction(bits)
+        numerator, denominator = np.asarray(ratio.numerator), np.asarray(8 * ratio.denominator)
+    return np.asarray(-(-(np.asarray(elements, dtype=np.int64) * numerator) // denominator))
 
 
 def as_fraction(bits: Bits) -> Fraction:

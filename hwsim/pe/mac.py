@@ -28,8 +28,8 @@ class MacPE:
         `output_components`, once per result). A Codebook is looked up in a constant table of operand_format.
     multiplier: "exact".
     accumulator: of the elements' products, inside the PE. None: for block-scaled operands Exact(max_terms=block); for
-        two integers Integer(32), wider if 16384 terms need it; else Exact(max_terms=16384). Where that is not an
-        integer pair and takes more than 64 bits (e5m2, bfloat16, float16): FloatChain("float32").
+        two integers Integer(32), wider if 16384 terms need it; else Exact(max_terms=16384). But FloatChain("float32")
+        where a float operand has 16 bits or more (bfloat16, float16), or the exact register more than 64 (e5m2).
     lanes: products per cycle into one register: an adder tree before a fixed-point register, a chain of float adders in
         ascending k before a float one.
     stages: pipeline registers before the accumulation, whose own loop is never cut. They change area, energy and delay;
@@ -224,9 +224,10 @@ class MacPE:
         terms = self.edge_every or MAX_TERMS
         bits = nf.accumulator_bits(a, b, nf.Exact(max_terms=terms))
         integers = isinstance(a, nf.FixedPoint) and isinstance(b, nf.FixedPoint)
+        wide = any(isinstance(fmt, nf.Minifloat) and fmt.bits >= 16 for fmt in (a, b))
         if integers and self.edge_every is None:
             return nf.Integer(max(32, bits))
-        if bits <= WIDEST_FIXED_REGISTER or integers:
+        if integers or (bits <= WIDEST_FIXED_REGISTER and not wide):
             return nf.Exact(max_terms=terms)
         return nf.FloatChain("float32")
 

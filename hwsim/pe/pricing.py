@@ -35,10 +35,7 @@ def core_price(design: Design, quantity: Quantity, tech: Technology) -> Price:
     if weights.get(nearest) == 1.0 and designs_equal(design, designs()[nearest]):
         cost = _measured(nearest, quantity, tech)
         return Price(cost=cost, factor=Fraction(cost.value) / structural)
-    errors = [
-        weight * log(_measured(row, quantity, tech).value / float(exact(designs()[row].core(), quantity, tech)))
-        for row, weight in weights.items()
-    ]
+    errors = [weight * _log_error(row, quantity, tech) for row, weight in weights.items()]
     factor = Fraction(exp(sum(errors)))
     detail = {
         "width": f" x row {nearest} over its own estimate",
@@ -46,6 +43,12 @@ def core_price(design: Design, quantity: Quantity, tech: Technology) -> Price:
         "structural": "",
     }[method]
     return Price(cost=coefficients(tech, quantity).cost(structural * factor, method, detail), factor=factor)
+
+
+@cache
+def _log_error(row: str, quantity: Quantity, tech: Technology) -> float:
+    """Logarithm of measured over structural estimate, of a synthesised row."""
+    return log(_measured(row, quantity, tech).value / float(exact(designs()[row].core(), quantity, tech)))
 
 
 def designs_equal(first: Design, second: Design) -> bool:
