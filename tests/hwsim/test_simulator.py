@@ -301,6 +301,18 @@ def test_e5m2_products_need_more_than_int64() -> None:
     assert nf.accumulator_bits("e5m2", "e5m2", nf.Exact(max_terms=1024)) > 64
 
 
+@pytest.mark.parametrize(
+    "accumulator", [nf.Exact(), nf.Integer(65), nf.Integer(66, "saturate"), nf.Integer(63)], ids=str
+)
+@pytest.mark.parametrize("dataflow", DATAFLOWS)
+def test_sums_just_beyond_int64_of_products_within_it(accumulator: Any, dataflow: Any) -> None:
+    pe = DotPE("float16", "e4m6:none", accumulator)  # products of 61 bits, so five of them leave int64
+    a, b = (np.full(shape, float(nf.get(fmt).max_finite)) for shape, fmt in (((1, 2, 20), pe.a), ((1, 20, 1), pe.b)))
+    a[:, 1] *= -1
+    case = Case(Gemm(2, 20, 1), SystolicArray(pe, 3, 2, dataflow), a, b)
+    assert complaints(case, simulate(case.gemm, case.array, a, b)) == []
+
+
 def test_float_chains_overflow_to_infinity_and_meet_in_nan() -> None:
     # two K folds of one array: the first sums to +inf, the second to -inf, and the accumulator buffer adds them
     pe, top = DotPE("e5m2", "e5m2", nf.FloatChain("float16")), 57344.0
