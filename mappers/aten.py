@@ -57,15 +57,21 @@ ASSERTIONS = words("""
 """)
 
 
+# Operators of other libraries that compute what an ATen one does.
+SAME_AS = {"transformers.grouped_mm_fallback.default": "_grouped_mm"}
+
+
 def base_name(target: str) -> str:
     """ "aten.add_.Tensor" -> "add": the operator without namespace, overload and in-place mark."""
+    if target in SAME_AS:
+        return SAME_AS[target]
     name = target.split(".")[1] if target.startswith("aten.") else target
     return name if name.endswith("__") else name.rstrip("_")
 
 
 def kind_of(target: str) -> Kind:
     """The kind of an operator; Unknown where it is on no list."""
-    if not target.startswith("aten."):
+    if not target.startswith("aten.") and target not in SAME_AS:
         return "Unknown"
     name = base_name(target)
     if target in ("aten.max.other", "aten.min.other"):
@@ -115,7 +121,7 @@ def matmul_product(target: str, a: Tensor, b: Tensor, weight: WeightOperand) -> 
         batch = product(_broadcast(a.shape[:-2], b.shape[:-2]))
     else:
         return None
-    label = "linear" if name == "linear" else "matmul"
+    label = {"linear": "linear", "_grouped_mm": "grouped"}.get(name, "matmul")
     sizes = {"a_elements": a.elements, "b_elements": b.elements}
     return Product(label=label, m=rows, k=k, n=n, batch=batch, weight=weight, **sizes)
 

@@ -65,7 +65,8 @@ class Tensor:
 class Product:
     """A matrix product: `batch` times [m, k] x [k, n].
 
-    label: "linear", "matmul", "conv", or attention's "qk" and "pv".
+    label: "linear", "matmul", "conv", attention's "qk" and "pv", or "grouped" (each of the m rows meets one of several
+        [k, n] experts, all of which count as read; how rows spread over them is data).
     shared: how many consecutive batch items read the same operand b (query heads per KV head), 1 otherwise.
     weight: which operand comes from a weight, if one does.
     a_elements, b_elements: distinct elements of each operand. For a convolution these are the feature map's, fewer

@@ -274,3 +274,73 @@ def test_a_model_on_the_meta_device_traces_to_the_same_work(llama_model, llama_g
     message = f"needs weight '{name}'; no state_dict holds it: take it from dict\\(model.named_buffers\\(\\)\\)"
     with pytest.raises(ValueError, match=message):
         mp.execute(bare, ids, weights)
+
+
+def test_a_mixture_of_experts_counts_the_experts_each_token_meets():
+    import transformers
+
+    torch.manual_seed(0)
+    config = {
+        "vocab_size": 96, "hidden_size": 32, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "num_local_experts": 4, "num_experts_per_tok": 2,
+    }  # fmt: skip
+    model = transformers.MixtralForCausalLM(transformers.MixtralConfig(**config)).eval()
+    graph = trace_llama(model)
+    per_token = 2 * 32 * 32 + 2 * 32 * 16 + 32 * 4 + 2 * 3 * 32 * 24 + 32 * 96
+    assert (graph.macs() - (B * S * per_token + 2 * B * S**2 * 32)).expand() == 0
+    grouped = [(node, item) for node, item in graph.gemms() if item.label == "grouped"]
+    assert [(item.m, item.k, item.n, item.b_elements) for _, item in grouped] == [
+        (2 * B * S, 32, 48, 4 * 32 * 48), (2 * B * S, 24, 32, 4 * 24 * 32),
+    ]  # fmt: skip
+    ids = tokens(3, 7)
+    expected = model(input_ids=ids, use_cache=False).logits
+    assert torch.equal(mp.execute(graph, ids, model.state_dict()), expected)
+    wide = mp.execute(mp.assign(graph, {"*": "float32"}), ids, model.state_dict())
+    assert (wide - expected).abs().max() < 1e-6
+
+
+SMALL = {"vocab_size": 96, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+OTHERS = {
+    "Qwen2ForCausalLM": {**SMALL, "intermediate_size": 48, "num_key_value_heads": 2},
+    "PhiForCausalLM": {**SMALL, "intermediate_size": 48},
+    "Gemma2ForCausalLM": {**SMALL, "intermediate_size": 48, "num_key_value_heads": 2, "head_dim": 8},
+    "GPT2LMHeadModel": {
+        "vocab_size": 96,
+        "n_embd": 32,
+        "n_layer": 2,
+        "n_head": 4,
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+    },
+    "OPTForCausalLM": {**SMALL, "ffn_dim": 48, "word_embed_proj_dim": 32},
+    "ResNetForImageClassification": {"embedding_size": 8, "hidden_sizes": [16, 32], "depths": [1, 1]},
+    "MobileNetV2ForImageClassification": {"depth_multiplier": 0.35},
+    "ViTForImageClassification": {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "image_size": 32,
+    },
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_architectures_run_bit_equal_with_nothing_unknown(name):
+    import transformers
+
+    torch.manual_seed(0)
+    kind = getattr(transformers, name)
+    model = kind(kind.config_class(**OTHERS[name])).eval()
+    if "Image" in name:
+        size = getattr(model.config, "image_size", 64)
+        example, other = ({"pixel_values": torch.randn(batch, 3, size, size)} for batch in (2, 3))
+    else:
+        example, other = ({"input_ids": tokens(*shape), "use_cache": False} for shape in ((2, 8), (3, 11)))
+    graph = mp.trace(model, example)
+    assert not graph.unknown
+    assert graph.weight_elements() == sum(parameter.numel() for parameter in model.parameters())
+    tensors = {key: value for key, value in other.items() if isinstance(value, torch.Tensor)}
+    assert torch.equal(mp.execute(graph, tensors, model.state_dict()), model(**other).logits)
+    sizes = {item.name: {"B": 3, "S": 11}[item.name] for item in graph.symbols}
+    assert graph.bind(**sizes).macs * 2 == flops_by_torch(model, **other)
