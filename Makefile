@@ -1,6 +1,5 @@
 # The two commands: `make demo` (the quickstart study, its figures under out/quickstart) and `make test`.
 # Each first brings .venv up to date with pyproject.toml and constraints.txt; nothing else is installed anywhere.
-# On Linux, PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu saves downloading the CUDA libraries.
 # ARGS reaches the study or pytest: make test ARGS="tests/formats -x".
 
 unexport PYTHONPATH PYTHONHOME
