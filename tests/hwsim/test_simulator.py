@@ -414,7 +414,7 @@ def run(pe: DotPE, a: Any = None, b: Any = None, k: int = 3, **options: Any) -> 
         ),
         (lambda: run(DotPE("float64", "int8")), ValueError, "the registers hold products of 62 bits and spans of 1023"),
         (
-            lambda: run(DotPE(), k=10**7, trace=True),
+            lambda: run(DotPE(), k=10**6, trace=True),
             ValueError,
             "trace=True would record .* register values, more",
         ),
