@@ -37,8 +37,7 @@ def features(primitive: str, parameters: Mapping[str, int]) -> Features:
     """What a leaf is made of. Raises ValueError for an unknown primitive or wrong parameters, naming the right ones."""
     if primitive not in PRIMITIVES:
         raise ValueError(f"primitive: unknown primitive {primitive!r}; use one of {', '.join(PRIMITIVES)}")
-    build = PRIMITIVES[primitive]
-    names = list(signature(build).parameters)
+    build, names = PRIMITIVES[primitive], _PARAMETERS[primitive]
     if sorted(parameters) != sorted(names) or min(parameters.values()) < 0:
         got = ", ".join(f"{name}={value}" for name, value in parameters.items())
         raise ValueError(f"primitive {primitive!r} takes {', '.join(names)} (integers >= 0), got {got or 'none'}")
@@ -184,3 +183,4 @@ PRIMITIVES: dict[str, Callable[..., Features]] = {
     "float_decoder": _float_decoder,
     "register": _register,
 }
+_PARAMETERS = {name: tuple(signature(build).parameters) for name, build in PRIMITIVES.items()}

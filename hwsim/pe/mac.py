@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, replace
 from fractions import Fraction
+from functools import cache
+from typing import cast
 
 import formats as nf
 from hwsim.component import Component, estimated, exact, leaf, leaf_exact, tree
@@ -78,12 +80,12 @@ class MacPE:
     @property
     def a_format(self) -> nf.Format:
         """`a` as a description."""
-        return nf.get(self.a)
+        return cast(nf.Format, self.a)  # __post_init__ replaced the name
 
     @property
     def b_format(self) -> nf.Format:
         """`b` as a description."""
-        return nf.get(self.b)
+        return cast(nf.Format, self.b)
 
     @property
     def macs_per_cycle(self) -> int:
@@ -98,9 +100,7 @@ class MacPE:
     @property
     def register(self) -> FixedRegister | FloatRegister:
         """The accumulator as hardware."""
-        if isinstance(self._accumulator, nf.FloatChain):
-            return float_register(self._accumulator.format)
-        return FixedRegister(bits=nf.accumulator_bits(*self._factors(), self._accumulator))
+        return _register(*self._factors(), self._accumulator)
 
     @property
     def design(self) -> Design:
@@ -217,7 +217,7 @@ class MacPE:
 
     def _factor(self, fmt: nf.Format) -> nf.Scalar:
         element = nf.element_of(fmt)
-        return nf.element_of(nf.get(self.operand_format)) if isinstance(element, nf.Codebook) else element
+        return cast(nf.Scalar, self.operand_format) if isinstance(element, nf.Codebook) else element
 
     def _default_accumulator(self) -> nf.Accumulator:
         a, b = self._factors()
@@ -233,7 +233,7 @@ class MacPE:
 
     def _lookups(self) -> Component:
         """A table a lane for each codebook side."""
-        width = nf.element_of(nf.get(self.operand_format)).bits
+        width = cast(nf.Scalar, self.operand_format).bits
         sides = (("a", nf.element_of(self.a_format)), ("b", nf.element_of(self.b_format)))
         tables = [
             leaf(
@@ -270,6 +270,13 @@ class MacPE:
             return core
         cost = core + estimated(exact(tree("extras", *extras), quantity, tech), quantity, tech)
         return replace(cost, value=float(sum(self.exact_parts(tech, quantity).values())))
+
+
+@cache
+def _register(a: nf.Scalar, b: nf.Scalar, accumulator: nf.Accumulator) -> FixedRegister | FloatRegister:
+    if isinstance(accumulator, nf.FloatChain):
+        return float_register(accumulator.format)
+    return FixedRegister(bits=nf.accumulator_bits(a, b, accumulator))
 
 
 def float_register(fmt: nf.Minifloat) -> FloatRegister:
