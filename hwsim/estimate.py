@@ -353,7 +353,8 @@ def setting_area(where: Setting) -> Mapping[str, Cost]:
 def assumptions(where: Setting) -> tuple[str, ...]:
     """What every figure of this setting rests on."""
     lines = [
-        f"{where.tech.name}: {where.tech.title}; pre-layout synthesis, delays by abc, no wires; clock {where.clock_hz / 1e6:.4g} MHz",
+        f"{where.tech.name}: {where.tech.title}; pre-layout synthesis, delays by abc, no wires",
+        f"clock {where.clock_hz / 1e6:.4g} MHz",
         *array_cost.ASSUMPTIONS,
         f"assumed: results are written at {OUTPUT_BITS} bits unless output_bits says otherwise",
     ]
