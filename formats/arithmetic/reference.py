@@ -28,20 +28,31 @@ def dyadic(x: Fraction) -> Dyadic:
     return Dyadic(x < 0, abs(x.numerator), 1 - x.denominator.bit_length())
 
 
-def round_to(fmt: Minifloat, x: Fraction) -> Value:
-    """x rounded once to nearest even; beyond the range, infinity."""
-    return fmt.value(encode_value(fmt, dyadic(x), TO_INFINITY))
+def round_to(fmt: Minifloat, x: Dyadic) -> Value:
+    """x rounded once to nearest even; beyond the range, infinity; what rounds to zero keeps its sign."""
+    return fmt.value(encode_value(fmt, x, TO_INFINITY))
 
 
-def chain(terms: Sequence[Fraction], start: Value, fmt: Minifloat) -> Value:
+def add(x: Dyadic, y: Dyadic) -> Dyadic:
+    """x + y exactly. A zero sum is plus zero unless both are minus zero (IEEE 754-2019, 6.3)."""
+    total = x.fraction + y.fraction
+    if total == 0:
+        return Dyadic(x.negative and y.negative and x.significand == y.significand == 0, 0, 0)
+    return dyadic(total)
+
+
+def multiply(x: Dyadic, y: Dyadic) -> Dyadic:
+    """x * y exactly, the sign of a zero included."""
+    return Dyadic(x.negative != y.negative, x.significand * y.significand, x.exponent + y.exponent)
+
+
+def chain(terms: Sequence[Dyadic], start: Value, fmt: Minifloat) -> Value:
     """start + t0 + t1 + ..., rounded to fmt after every term. An infinite total stays (terms are finite)."""
     total = start
     for term in terms:
         if isinstance(total, Special):
             return total
-        exact = total.fraction + term
-        # an exact zero from two zeros of one sign keeps the sign in IEEE 754; chains start from +0, so it is +0
-        total = round_to(fmt, exact)
+        total = round_to(fmt, add(total, term))
     return total
 
 
@@ -67,15 +78,17 @@ def chunks(count: int, order: Order) -> list[range]:
 
 
 def dot(
-    a: Sequence[Fraction], b: Sequence[Fraction], formats: tuple[Scalar, Scalar], accumulator: Accumulator, order: Order
+    a: Sequence[Dyadic], b: Sequence[Dyadic], formats: tuple[Scalar, Scalar], accumulator: Accumulator, order: Order
 ) -> Value:
     """One output: the value left in the accumulator. a, b: finite values of the two formats, of one length."""
-    products = [x * y for x, y in zip(a, b, strict=True)]
+    products = [multiply(x, y) for x, y in zip(a, b, strict=True)]
     if isinstance(accumulator, Exact):
-        return dyadic(sum(products, Fraction(0)))
+        return dyadic(sum((product.fraction for product in products), Fraction(0)))
     if isinstance(accumulator, Integer):
         unit = Fraction(2) ** product_ulp_exponent(*formats)
-        parts = [register([int(products[k] / unit) for k in run], 0, accumulator) for run in chunks(len(a), order)]
+        parts = [
+            register([int(products[k].fraction / unit) for k in run], 0, accumulator) for run in chunks(len(a), order)
+        ]
         return dyadic(register(parts[1:], parts[0], accumulator) * unit)
     zero = Dyadic(False, 0, 0)
     totals = [chain([products[k] for k in run], zero, accumulator.format) for run in chunks(len(a), order)]
@@ -90,5 +103,5 @@ def _add_up(totals: list[Value], accumulator: FloatChain) -> Value:
             infinite = {value for value in (total, part) if isinstance(value, Special)}
             total = infinite.pop() if len(infinite) == 1 else Special.NAN
         else:
-            total = round_to(accumulator.format, total.fraction + part.fraction)
+            total = round_to(accumulator.format, add(total, part))
     return total

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import formats as nf
 from formats.arithmetic import kernels, reference
 from formats.arithmetic.accumulate import product_ulp_exponent
+from formats.exact import from_float
 from formats.reference import encode_value
 
 PAIRS = [
@@ -65,7 +66,7 @@ def expected(a: Any, b: Any, pair: tuple[str, str], accumulator: nf.Accumulator,
     out = np.empty((a.shape[0], b.shape[1]), dtype)
     for i, row in enumerate(a):
         for j, column in enumerate(b.T):
-            terms = [Fraction(float(v)) for v in row], [Fraction(float(v)) for v in column]
+            terms = [from_float(float(v)) for v in row], [from_float(float(v)) for v in column]
             value = reference.dot(*terms, (fa, fb), accumulator, order)
             if dtype == np.int64:
                 assert isinstance(value, nf.Dyadic)
