@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -252,9 +253,10 @@ def _attention(
         observe(node, scores, qa, qk.transpose(-1, -2), logits)
     scale = keywords.get("scale")
     logits = logits * (q.shape[-1] ** -0.5 if scale is None else scale)
-    logits = _masked(logits, arguments, keywords)
-    # A query that may see nothing gets zeros, as aten's attention gives.
-    probabilities = torch.softmax(logits, dim=-1).nan_to_num(nan=0.0) if logits.isneginf().any() else logits.softmax(-1)
+    logits, blind = _masked(logits, arguments, keywords)
+    probabilities = torch.softmax(logits, dim=-1)
+    if blind:  # a query that may see nothing gets zeros, as aten's attention gives
+        probabilities = probabilities.nan_to_num(nan=0.0)
     pa = multiplier.quantize(node, "probabilities", probabilities, v_names[0], -1, True)
     pv = _per_head(multiplier.quantize(node, "operand 2", v, v_names[1], -1 if per_token else -2, True), q)
     out = multiplier.multiply(node, pa, pv, v_names)
@@ -269,14 +271,26 @@ def _per_head(x: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
     return x if repeats == 1 else x.repeat_interleave(repeats, dim=-3)
 
 
-def _masked(logits: torch.Tensor, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> torch.Tensor:
+def _masked(logits: torch.Tensor, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[torch.Tensor, bool]:
+    """Logits, overwritten, with what a query must not see at minus infinity; and whether one may see nothing at all."""
     import torch
 
     mask = arguments[3] if len(arguments) > 3 else keywords.get("attn_mask")
     causal = arguments[5] if len(arguments) > 5 else keywords.get("is_causal", False)
     if causal:
         rows, keys = logits.shape[-2:]
-        mask = torch.ones(rows, keys, dtype=torch.bool).tril()
+        # Every query sees at least the first key, so none is blind.
+        return logits.masked_fill_(_above_diagonal(rows, keys), float("-inf")), False
     if mask is None:
-        return logits
-    return logits.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else logits + mask.float()
+        return logits, False
+    if mask.dtype == torch.bool:
+        return logits.masked_fill_(~mask, float("-inf")), not bool(mask.any(-1).all())
+    return logits + mask.float(), bool(torch.isneginf(mask).any())
+
+
+@cache
+def _above_diagonal(rows: int, keys: int) -> torch.Tensor:
+    """True where a key comes after the query."""
+    import torch
+
+    return torch.ones(rows, keys, dtype=torch.bool).triu(1)
