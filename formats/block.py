@@ -77,12 +77,14 @@ class Scaled:
     def __post_init__(self) -> None:
         if self.rule not in RULES:
             raise ValueError(f"Scaled: rule must be one of {', '.join(RULES)}, got {self.rule!r}")
-        if self.rule in POWER_OF_TWO_RULES and not _powers_of_two(self.scale.format):
-            raise ValueError(f"Scaled: rule {self.rule!r} writes powers of two (e8m0fnu), got {self.scale.format!r}")
+        if self.rule in POWER_OF_TWO_RULES and not _is_e8m0(self.scale.format):
+            raise ValueError(f"Scaled: rule {self.rule!r} writes powers of two, as e8m0fnu; got {self.scale.format!r}")
         if self.rule == "te_nvfp4" and not isinstance(self.scale.format, Scaled):
             raise ValueError(f"Scaled: rule 'te_nvfp4' needs two-level scales, got {self.scale.format!r}")
         if self.offset is not None and (self.rule != "absmax" or isinstance(self.offset.format, Scaled)):
             raise ValueError("Scaled: an offset needs rule 'absmax' and a scalar format of its own")
+        if self.element.bits > 16:
+            raise ValueError(f"Scaled: elements have at most 16 bits, {self.element.name} has {self.element.bits}")
         if self.element.max_finite <= 0:
             raise ValueError(f"Scaled: {self.element.name} has no positive value to scale to")
 
@@ -112,9 +114,11 @@ class Scaled:
 Format = Scalar | Scaled
 
 
-def _powers_of_two(fmt: Format) -> bool:
-    """Whether every code is a power of two and one is NaN: E8M0 and its kin, without sign, zero or trailing bits."""
-    return isinstance(fmt, Minifloat) and not (fmt.trailing_significand_bits or fmt.signed or fmt.zero) and fmt.has_nan
+def _is_e8m0(fmt: Format) -> bool:
+    """Whether code c is worth 2**(c - 127) and the last one NaN; how E8M0 itself would round is another matter."""
+    if not isinstance(fmt, Minifloat) or fmt.signed or fmt.zero or fmt.specials != "fn":
+        return False
+    return (fmt.exponent_bits, fmt.trailing_significand_bits, fmt.bias) == (8, 0, 127)
 
 
 def bits_per_element(fmt: Format) -> Fraction:

@@ -7,6 +7,7 @@ exact quotient (`_divided`). Decoding multiplies the parts exactly and rounds on
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from formats import scalar_codec
 from formats.block import POWER_OF_TWO_RULES, Scaled
 from formats.blocking import Cut, from_stored, plan_cut, stored_order, to_blocks
-from formats.cast import DEFAULT, Cast
+from formats.cast import DEFAULT, ROUNDINGS, Cast
 from formats.encoded import Encoded, Plane
 from formats.fixed_point import FixedPoint
 from formats.layout import pack
@@ -34,7 +35,7 @@ def encode(x: NDArray[Any], fmt: Scaled, axis: int, cast: Cast, pad: bool, out: 
     cut = plan_cut(x.shape, fmt.block, axis, pad)
     blocks = to_blocks(x, cut)
     codes = np.empty(blocks.shape, code_dtype(fmt.element.bits))
-    planes = _encode_blocks(blocks, fmt, cast, cut, codes)
+    planes = _encode_blocks(blocks, fmt, cast, cut, codes, pad)
     stored = stored_order(codes, cut)
     held = out.planes["codes"].data if out else None
     elements = Plane(fmt.element, stored.shape, pack(stored, fmt.element.bits, held))
@@ -47,19 +48,23 @@ def quantize(x: NDArray[Any], fmt: Scaled, axis: int, cast: Cast, pad: bool) -> 
     cut = plan_cut(x.shape, fmt.block, axis, pad)
     blocks = to_blocks(x, cut)
     codes = np.empty(blocks.shape, code_dtype(fmt.element.bits))
-    planes = _encode_blocks(blocks, fmt, cast, cut, codes)
-    values = _decode_blocks(codes, fmt, planes, x.dtype)
+    planes = _encode_blocks(blocks, fmt, cast, cut, codes, pad)
+    values = _decode_blocks(codes, fmt, planes, cut.grid, x.dtype)
     return np.ascontiguousarray(from_stored(stored_order(values, cut), cut))
 
 
-def _encode_blocks(blocks: NDArray[Any], fmt: Scaled, cast: Cast, cut: Cut, codes: NDArray[Any]) -> dict[str, Plane]:
+def _encode_blocks(
+    blocks: NDArray[Any], fmt: Scaled, cast: Cast, cut: Cut, codes: NDArray[Any], pad: bool
+) -> dict[str, Plane]:
     """Element codes into `codes` [blocks, size]; returns the planes of the scales and offsets."""
+    if fmt.scale.combine != "product":
+        raise ValueError(f"encode: scales combined by {fmt.scale.combine!r} have no codec yet; use combine='product'")
     if fmt.rule in POWER_OF_TWO_RULES:
         scales = _shifted(blocks, fmt, cast, codes)
         return {"scale": _plane(_scalar_scale(fmt), scales.reshape(cut.grid))}
     if fmt.rule == "te_nvfp4":
         return _nvfp4(blocks, fmt, cast, cut, codes)
-    return _absmax(blocks, fmt, cast, cut, codes)
+    return _absmax(blocks, fmt, cast, cut, codes, pad)
 
 
 def _scalar_scale(fmt: Scaled) -> Scalar:
@@ -91,7 +96,8 @@ def _shifted(blocks: NDArray[Any], fmt: Scaled, cast: Cast, codes: NDArray[Any])
     scales = power_of_two_codes(_magnitudes(blocks).astype(np.float64), element, fmt.rule)
     exponents = np.where(scales == 255, 0, scales.astype(np.int64) - 127)
     clean = np.where(scales[:, None] == 255, 0.0, blocks) if (scales == 255).any() else blocks
-    if isinstance(element, Minifloat) and runs_on_bits(element, FLOAT64):
+    # A scale moves the smallest binade down by at most 127; it must stay a normal float64.
+    if isinstance(element, Minifloat) and runs_on_bits(element, FLOAT64) and element.min_exponent >= 127 - 1022:
         plan = minifloat_plan(element, cast, FLOAT64)
         encode_shifted64(clean.astype(np.float64, copy=False), plan, exponents, codes)
     else:
@@ -137,14 +143,11 @@ def _elements(
     offset: NDArray[np.float64] | None = None,
 ) -> None:
     """codes = element codes of blocks / scale (+ offset), a cache-sized piece of rows at a time."""
-    from formats.kernels.blocks import divide
-
     rows = max(1, PIECE // blocks.shape[1])
     quotient = np.empty((min(rows, blocks.shape[0]), blocks.shape[1]), np.float64)
     for start in range(0, blocks.shape[0], rows):
         piece = blocks[start : start + rows]
-        q = quotient[: piece.shape[0]]
-        divide(piece, scale[start : start + rows], q)
+        q = _quotients(piece, scale[start : start + rows], quotient[: piece.shape[0]])
         held = codes[start : start + rows]
         if offset is not None:
             _add_offset(q, offset[start : start + rows], element, cast, held)
@@ -152,21 +155,38 @@ def _elements(
             nan_codes(element, cast)
 
 
+def _quotients(
+    blocks: NDArray[Any], scale: NDArray[np.float64], out: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """blocks / scale, inexact quotients rounded to odd: a later rounding to fewer bits is then the only one."""
+    from formats.kernels.blocks import divide, divide_any
+
+    out = np.empty(blocks.shape) if out is None else out
+    safe = blocks.dtype == np.float32 and ((scale == 0) | ((scale > 2.0**-500) & (scale < 2.0**500))).all()
+    (divide if safe else divide_any)(blocks, scale, out)
+    return out
+
+
 def _add_offset(
     q: NDArray[np.float64], offset: NDArray[np.float64], element: Scalar, cast: Cast, codes: NDArray[Any]
 ) -> None:
     """Round the quotient to an integer first, then move it by the zero point: round(x / s) + z, clamped."""
+    from formats.kernels.fixed_point import encode_integer
+
     if not isinstance(element, FixedPoint):
         raise ValueError(f"encode: a zero point needs an integer element, got {element.name}")
-    wide = FixedPoint(bits=16)
-    integers = np.empty(q.shape, np.uint16)
-    scalar_codec.run(wide, q.reshape(-1), cast, integers.reshape(-1))
-    moved = integers.view(np.int16).astype(np.int64) + offset[:, None].astype(np.int64)
-    codes[...] = np.clip(moved, element.min_integer, element.max_integer)
+    limit, magic = FLOAT64.dtype(2.0**20), FLOAT64.dtype(FLOAT64.magic)  # far beyond 16 bits and their zero point
+    nan = limit if cast.nan == "max" else FLOAT64.dtype(0.0)
+    step = FLOAT64.dtype(2.0**element.fraction_bits)
+    integers = np.empty(q.shape, np.int32)
+    rounding = ROUNDINGS.index(cast.rounding)
+    encode_integer(q.reshape(-1), step, -limit, limit, np.int32(-1), magic, rounding, nan, integers.reshape(-1))
+    moved = integers + (offset[:, None] * step).astype(np.int64)
+    codes[...] = np.clip(moved, element.min_integer, element.max_integer) % (1 << element.bits)
 
 
 def _finite_range(blocks: NDArray[Any], fmt: Scaled, cast: Cast) -> NDArray[Any]:
-    """The blocks with NaN settled by the cast's policy; infinities are refused, for no scale reaches them."""
+    """The blocks as their scales see them, NaN read as zero; infinities are refused, for no scale reaches them."""
     amax = _magnitudes(blocks)
     if np.isfinite(amax).all():
         return blocks
@@ -184,42 +204,58 @@ def _finite_range(blocks: NDArray[Any], fmt: Scaled, cast: Cast) -> NDArray[Any]
     return blocks
 
 
-def _absmax(blocks: NDArray[Any], fmt: Scaled, cast: Cast, cut: Cut, codes: NDArray[Any]) -> dict[str, Plane]:
+def _absmax(
+    blocks: NDArray[Any], fmt: Scaled, cast: Cast, cut: Cut, codes: NDArray[Any], pad: bool
+) -> dict[str, Plane]:
     """Scale = amax / largest element value (or range over range), rounded to the scale's format, never to zero."""
     from formats.kernels.blocks import smallest_and_largest
 
-    blocks = _finite_range(blocks, fmt, cast)
+    settled = _finite_range(blocks, fmt, cast)
     if fmt.offset is None:
-        ideal = _magnitudes(blocks).astype(np.float64) / float(fmt.element.max_finite)
-    else:
-        low, high = np.empty(blocks.shape[0], blocks.dtype), np.empty(blocks.shape[0], blocks.dtype)
-        smallest_and_largest(blocks, low, high)
-        steps = float(fmt.element.max_finite - fmt.element.min_finite)
-        ideal = (high.astype(np.float64) - low.astype(np.float64)) / steps
-    planes, scale = _store_scales(ideal.reshape(cut.grid), fmt)
-    if fmt.offset is None:
+        planes, scale = _store_scales(_magnitudes(settled), fmt.element.max_finite, fmt, cut, pad)
         _elements(blocks, scale, fmt.element, cast, codes)
         return planes
     if isinstance(fmt.offset.format, Scaled):
         raise ValueError("encode: offsets are stored in a scalar format")
-    ratio = np.divide(-low.astype(np.float64), scale, out=np.zeros_like(scale), where=scale > 0)
+    low, high = np.empty(blocks.shape[0], blocks.dtype), np.empty(blocks.shape[0], blocks.dtype)
+    smallest_and_largest(settled, low, high)
+    steps = fmt.element.max_finite - fmt.element.min_finite
+    planes, scale = _store_scales(_odd_difference(high, low), steps, fmt, cut, pad)
+    ratio = _quotients(-low[:, None], scale)
     offset_codes = scalar_codec.encode_codes(fmt.offset.format, ratio, DEFAULT)
-    offset = scalar_codec.decode_codes(fmt.offset.format, offset_codes, np.dtype(np.float64))
+    offset = scalar_codec.decode_codes(fmt.offset.format, offset_codes, np.dtype(np.float64)).reshape(-1)
     _elements(blocks, scale, fmt.element, cast, codes, offset)
     return {**planes, "offset": _plane(fmt.offset.format, offset_codes.reshape(cut.grid))}
 
 
-def _store_scales(ideal: NDArray[np.float64], fmt: Scaled) -> tuple[dict[str, Plane], NDArray[np.float64]]:
-    """Planes of the scales, and the values they decode to, one per block.
+def _odd_difference(high: NDArray[Any], low: NDArray[Any]) -> NDArray[np.float64]:
+    """high - low for high >= 0 >= low in float64, rounded to odd where inexact (TwoSum gives the error exactly)."""
+    a, b = high.astype(np.float64), -low.astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = a + b
+        back = total - a
+        error = (a - (total - back)) + (b - back)
+    bits = total.view(np.int64)
+    odd = np.where(error != 0, np.where(bits & 1, bits, bits + np.sign(error).astype(np.int64)), bits)
+    return np.where(np.isfinite(total), odd.view(np.float64), np.finfo(np.float64).max)
+
+
+def _store_scales(
+    extent: NDArray[Any], steps: Fraction, fmt: Scaled, cut: Cut, pad: bool
+) -> tuple[dict[str, Plane], NDArray[np.float64]]:
+    """Planes of the scales extent / steps, and the values they decode to, one per block.
 
     A positive scale that would round to zero takes the format's smallest positive value instead.
     """
     inner = fmt.scale.format
+    ideal = _quotients(extent[:, None], np.full(extent.size, float(steps))).reshape(cut.grid)
     if isinstance(inner, Scaled):
-        held = encode(ideal, inner, -1, DEFAULT, False)
+        held = encode(ideal, inner, -1, DEFAULT, pad)
         planes = {"scale" + ("" if key == "codes" else f".{key}"): plane for key, plane in held.planes.items()}
         return planes, np.asarray(decode(held, np.dtype(np.float64)), np.float64).reshape(-1)
-    if isinstance(inner, Minifloat) and inner.zero:
+    if isinstance(inner, Minifloat) and inner.trailing_significand_bits > 50:  # to odd is for fewer bits than these
+        ideal = (extent.astype(np.float64) / float(steps)).reshape(cut.grid)
+    if isinstance(inner, FixedPoint) or (isinstance(inner, Minifloat) and inner.zero):
         ideal = np.where(ideal > 0, np.maximum(ideal, float(inner.min_positive)), ideal)
     codes = scalar_codec.encode_codes(inner, ideal, DEFAULT)
     return {"scale": _plane(inner, codes)}, scalar_codec.decode_codes(inner, codes, np.dtype(np.float64)).reshape(-1)
@@ -230,8 +266,12 @@ def _nvfp4(blocks: NDArray[Any], fmt: Scaled, cast: Cast, cut: Cut, codes: NDArr
     inner = fmt.scale.format
     if not isinstance(inner, Scaled) or isinstance(inner.scale.format, Scaled):
         raise ValueError(f"encode: rule 'te_nvfp4' needs a block scale and one tensor scale, got {inner!r}")
-    blocks = _finite_range(blocks, fmt, cast).astype(np.float32, copy=False)
-    amax = _magnitudes(blocks)
+    amax = _magnitudes(_finite_range(blocks, fmt, cast))
+    if (amax > np.finfo(np.float32).max).any():
+        raise ValueError(
+            f"encode: x reaches {amax.max():g}, and {fmt.name} is computed in float32, up to 3.40282e+38; scale x first"
+        )
+    blocks, amax = blocks.astype(np.float32, copy=False), amax.astype(np.float32, copy=False)
     scale_codes, tensor_scale, factors = te_nvfp4_scales(amax, amax.max(), inner.element, fmt.element)
     rows = max(1, PIECE // blocks.shape[1])
     for start in range(0, blocks.shape[0], rows):
@@ -245,37 +285,45 @@ def _nvfp4(blocks: NDArray[Any], fmt: Scaled, cast: Cast, cut: Cut, codes: NDArr
     }
 
 
-def scale_values(fmt: Scaled, planes: Mapping[str, Plane], key: str) -> NDArray[np.float64]:
-    """Values of the scales in the shape they are stored; nested scales multiplied in float64.
+def scale_values(fmt: Scaled, planes: Mapping[str, Plane], grid: tuple[int, ...]) -> NDArray[np.float64]:
+    """Values of the scales, one per block in the shape of the grid of blocks; nested scales multiplied in float64.
 
     Exact for the catalogue: at most 4 + 24 significant bits.
     """
-    plane, inner = planes[key], fmt.scale.format
+    plane, inner = planes["scale"], fmt.scale.format
     if not isinstance(inner, Scaled):
         return scalar_codec.decode_codes(inner, plane.codes, np.dtype(np.float64))
-    codes = plane.codes
-    cut = plan_cut(codes.shape, inner.block, -1, True)
-    parts = {"codes": plane, **{k.removeprefix(key + "."): v for k, v in planes.items() if k.startswith(key + ".")}}
-    values = _decode_blocks(to_blocks(codes, cut), inner, parts, np.dtype(np.float64))
-    return np.asarray(from_stored(stored_order(values, cut), cut), np.float64)
+    parts = {"codes": plane, **{k.removeprefix("scale."): v for k, v in planes.items() if k.startswith("scale.")}}
+    return np.asarray(decode(Encoded(inner, grid, len(grid) - 1, parts), np.dtype(np.float64)), np.float64)
 
 
-def _decode_blocks(codes: NDArray[Any], fmt: Scaled, planes: Mapping[str, Plane], dtype: np.dtype[Any]) -> NDArray[Any]:
+def grid_of(encoded: Encoded) -> tuple[int, ...]:
+    """Number of blocks per axis of an Encoded of a Scaled format, its axis last."""
+    if not isinstance(encoded.format, Scaled):
+        raise ValueError(f"scales: {encoded.format.name} has none; only block formats share scales")
+    return plan_cut(encoded.shape, encoded.format.block, encoded.axis, True).grid
+
+
+def _decode_blocks(
+    codes: NDArray[Any], fmt: Scaled, planes: Mapping[str, Plane], grid: tuple[int, ...], dtype: np.dtype[Any]
+) -> NDArray[Any]:
     """[blocks, size] values: (element - offset) * scale, rounded once to dtype."""
-    from formats.kernels.blocks import multiply32, multiply64
+    from formats.kernels.blocks import multiply32, multiply64, multiply_odd
 
-    scale = scale_values(fmt, planes, "scale").reshape(-1)
+    scale = scale_values(fmt, planes, grid).reshape(-1)
     table32, table64 = decode_tables(fmt.element)
     out = np.empty(codes.shape, dtype)
-    single = dtype == np.float32 and fmt.offset is None and not isinstance(fmt.scale.format, Scaled)
-    if single and _fits_float32(fmt.element) and _fits_float32(_scalar_scale(fmt)):
+    single = dtype == np.float32 and fmt.offset is None
+    few_bits = _fits_float32(fmt.element) and (isinstance(fmt.scale.format, Scaled) or _fits_float32(fmt.scale.format))
+    if single and few_bits and not isinstance(fmt.scale.format, Scaled):
         multiply32(table32, codes, scale.astype(np.float32), out)
         return out
     offset = np.zeros(scale.shape)
     if fmt.offset is not None:
         plane = planes["offset"]
         offset = scalar_codec.decode_codes(plane.format, plane.codes, np.dtype(np.float64)).reshape(-1)
-    multiply64(table64, codes, offset, scale, out)
+    # At most 24 + 28 bits leave the float64 product exact; wider parts round it to odd before float32 rounds it.
+    (multiply64 if few_bits or dtype == np.float64 else multiply_odd)(table64, codes, offset, scale, out)
     return out
 
 
@@ -293,7 +341,7 @@ def decode(encoded: Encoded, dtype: np.dtype[Any]) -> NDArray[Any]:
         raise TypeError(f"decode: {fmt!r} has no scales")
     codes = encoded.planes["codes"].codes
     cut = plan_cut(encoded.shape, fmt.block, encoded.axis, True)
-    values = _decode_blocks(to_blocks_stored(codes, cut), fmt, encoded.planes, dtype)
+    values = _decode_blocks(to_blocks_stored(codes, cut), fmt, encoded.planes, cut.grid, dtype)
     return np.ascontiguousarray(from_stored(stored_order(values, cut), cut))
 
 

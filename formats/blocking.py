@@ -40,7 +40,9 @@ def divisors(n: int) -> str:
 def plan_cut(shape: tuple[int, ...], block: Block, axis: int, pad: bool) -> Cut:
     """Where the blocks of an array lie. Raises ValueError for an axis that is not there and for indivisible extents."""
     ndim = len(shape)
-    if not -ndim <= axis < ndim and not (block.flat and ndim == 0):
+    if ndim == 0 and not block.flat:
+        raise ValueError("encode: x with shape () has no axis for blocks to run along; pass x.reshape(1) and pad=True")
+    if ndim and not -ndim <= axis < ndim:
         raise ValueError(f"encode: axis {axis} is not an axis of x with shape {shape}; use one of {-ndim}..{ndim - 1}")
     axis = axis % ndim if ndim else 0
     if 0 in shape:
@@ -55,7 +57,8 @@ def plan_cut(shape: tuple[int, ...], block: Block, axis: int, pad: bool) -> Cut:
     padded = tuple(g * e for g, e in zip(grid, extent, strict=True))
     if padded != source and not pad:
         at = next(i for i in range(len(source)) if padded[i] != source[i])
-        place = "x flattened," if block.flat else f"axis {axis - ndim if at == len(source) - 1 else at} of x"
+        axes = [*range(axis), *range(axis + 1, ndim), axis]  # of x, in the order of `source`
+        place = "x flattened," if block.flat else f"axis {axes[at] - ndim} of x"
         raise ValueError(
             f"encode: block_size {extent[at]} does not divide {place} with shape {shape}; pass pad=True, or a "
             f"block_size dividing {source[at]}: {divisors(source[at])}"

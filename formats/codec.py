@@ -24,15 +24,32 @@ def as_float(x: Any, door: str) -> NDArray[Any]:
     """x as a float32 or float64 array; float16 and bfloat16 widen exactly. Other types are refused, never converted."""
     if isinstance(x, float):
         return np.asarray(x, np.float64)
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{door}: x is a masked array, whose mask would be lost; pass x.filled(value)")
     array = np.asarray(x)
+    array = array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
     if array.dtype in (np.float32, np.float64):
-        return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+        return array
     if array.dtype == np.float16 or array.dtype.name == "bfloat16":
         return array.astype(np.float32)
     raise TypeError(
         f"{door}: x has dtype {array.dtype}; it takes float16, bfloat16, float32 and float64. "
         "Convert it yourself, for example x.astype(np.float64)"
     )
+
+
+def _described(fmt: Format | str, cast: Cast | None, door: str) -> tuple[Format, Cast]:
+    """The format of that name, and the cast with its default."""
+    if not (cast is None or isinstance(cast, Cast)):
+        raise TypeError(f"{door}: cast must be a formats.Cast, got {cast!r}; for example cast=Cast(rounding='up')")
+    return get(fmt), cast or DEFAULT
+
+
+def _axis_of(axis: int, ndim: int, shape: tuple[int, ...], door: str) -> int:
+    """The axis counted from the front. A scalar array has none, and any will do."""
+    if ndim and not -ndim <= axis < ndim:
+        raise ValueError(f"{door}: axis {axis} is not an axis of x with shape {shape}; use one of {-ndim}..{ndim - 1}")
+    return axis % ndim if ndim else 0
 
 
 def _is_torch(x: Any) -> bool:
@@ -59,10 +76,11 @@ def quantize(x: Any, fmt: Format | str, axis: int = -1, cast: Cast | None = None
     """
     if _is_torch(x):
         return _through_torch("quantize")(x, fmt, axis, cast, pad)
-    description, how = get(fmt), cast or DEFAULT
+    description, how = _described(fmt, cast, "quantize")
     array = as_float(x, "quantize")
     if isinstance(description, Scaled):
         return block_codec.quantize(array, description, axis, how, pad)
+    _axis_of(axis, array.ndim, array.shape, "quantize")
     return scalar_codec.quantize(array, description, how)
 
 
@@ -75,25 +93,36 @@ def encode(
     Returns an `Encoded`: `.codes`, `.scales`, `.nbytes` (exactly what is stored), `.to_bytes()`.
     """
     if _is_torch(x):
-        return _through_torch("encode")(x, fmt, axis, cast, pad)  # type: ignore[no-any-return]
-    description, how = get(fmt), cast or DEFAULT
+        return _through_torch("encode")(x, fmt, axis, cast, pad, out)  # type: ignore[no-any-return]
+    description, how = _described(fmt, cast, "encode")
     array = as_float(x, "encode")
-    if out is not None and (out.format, out.shape) != (description, array.shape):
-        raise ValueError(
-            f"encode: out holds {out.format.name} of shape {out.shape}, not {description.name} of {array.shape}"
-        )
+    if out is not None:
+        _check_out(out, description, array.shape, axis)
     if isinstance(description, Scaled):
-        return block_codec.encode(array, description, axis, how, pad, out)
-    if array.ndim and not -array.ndim <= axis < array.ndim:
-        raise ValueError(
-            f"encode: axis {axis} is not an axis of x with shape {array.shape}; "
-            f"use one of {-array.ndim}..{array.ndim - 1}"
-        )
-    place = axis % array.ndim if array.ndim else 0
+        encoded = block_codec.encode(array, description, axis, how, pad, out)
+        return encoded if out is None else _overwritten(out, encoded)
+    place = _axis_of(axis, array.ndim, array.shape, "encode")
     source = np.moveaxis(array, place, -1) if array.ndim else array
     codes = scalar_codec.encode_codes(description, source, how)
     plane = Plane(description, codes.shape, pack(codes, description.bits, out.planes["codes"].data if out else None))
-    return Encoded(description, array.shape, place, {"codes": plane})
+    return out or Encoded(description, array.shape, place, {"codes": plane})
+
+
+def _check_out(out: Encoded, fmt: Format, shape: tuple[int, ...], axis: int) -> None:
+    same_axis = axis in (out.axis, out.axis - len(shape))
+    if (out.format, out.shape) != (fmt, shape) or not (same_axis or not shape):
+        raise ValueError(
+            f"encode: out holds {out.format.name} of shape {out.shape} along axis {out.axis}, "
+            f"not {fmt.name} of {shape} along axis {axis}"
+        )
+
+
+def _overwritten(out: Encoded, encoded: Encoded) -> Encoded:
+    """out, its planes of scales and offsets overwritten too (the codes were written in place)."""
+    for key, plane in encoded.planes.items():
+        if plane.data is not out.planes[key].data:
+            out.planes[key].data[...] = plane.data
+    return out
 
 
 def decode(encoded: Encoded, dtype: Any = np.float32) -> NDArray[Any]:
@@ -113,9 +142,9 @@ def decode(encoded: Encoded, dtype: Any = np.float32) -> NDArray[Any]:
 
 def decode_scales(encoded: Encoded) -> NDArray[np.float64]:
     """See `Encoded.scales`."""
-    if not isinstance(encoded.format, Scaled):
-        raise ValueError(f"scales: {encoded.format.name} has none; only block formats share scales")
-    return block_codec.scale_values(encoded.format, encoded.planes, "scale")
+    grid = block_codec.grid_of(encoded)
+    assert isinstance(encoded.format, Scaled)  # grid_of raised otherwise
+    return block_codec.scale_values(encoded.format, encoded.planes, grid)
 
 
 def encode_codes(fmt: Scalar | str, x: Any, cast: Cast | None = None, out: NDArray[Any] | None = None) -> NDArray[Any]:
@@ -123,7 +152,8 @@ def encode_codes(fmt: Scalar | str, x: Any, cast: Cast | None = None, out: NDArr
 
     out: an array of x's shape and the code's type (uint8 up to 8 bits, uint16 up to 16, uint32 up to 32) to write to.
     """
-    return scalar_codec.encode_codes(_scalar(fmt, "encode_codes"), as_float(x, "encode_codes"), cast or DEFAULT, out)
+    description, how = _described(_scalar(fmt, "encode_codes"), cast, "encode_codes")
+    return scalar_codec.encode_codes(description, as_float(x, "encode_codes"), how, out)  # type: ignore[arg-type]
 
 
 def decode_codes(
@@ -136,6 +166,10 @@ def decode_codes(
     Source: the format's own definition, `fmt.values()`.
     """
     target = np.dtype(out.dtype if out is not None else dtype)
+    if target not in (np.float32, np.float64):
+        raise TypeError(
+            f"decode_codes: values are float32 or float64, got {'out of ' * (out is not None)}dtype {target}"
+        )
     return scalar_codec.decode_codes(_scalar(fmt, "decode_codes"), np.asarray(codes), target, out)
 
 

@@ -80,6 +80,6 @@ def quantize(x: torch.Tensor, fmt: Format | str, axis: int, cast: Cast | None, p
     return result
 
 
-def encode(x: torch.Tensor, fmt: Format | str, axis: int, cast: Cast | None, pad: bool) -> Encoded:
+def encode(x: torch.Tensor, fmt: Format | str, axis: int, cast: Cast | None, pad: bool, out: Encoded | None) -> Encoded:
     """See formats.encode; the planes are numpy arrays."""
-    return codec.encode(to_numpy(x, "encode"), fmt, axis, cast, pad)
+    return codec.encode(to_numpy(x, "encode"), fmt, axis, cast, pad, out)

@@ -134,7 +134,7 @@ def _checked(fmt: Scalar, codes: NDArray[Any]) -> NDArray[Any]:
     if codes.dtype.kind not in "ui":
         raise TypeError(f"decode: codes must be integers, got dtype {codes.dtype}")
     limit = len(fmt.values()) if fmt.bits <= 16 else 2**fmt.bits
-    flat = np.ascontiguousarray(codes).reshape(-1)
+    flat = np.ascontiguousarray(codes, codes.dtype.newbyteorder("=")).reshape(-1)
     if flat.dtype.kind == "u" and flat.size and limit > np.iinfo(flat.dtype).max:
         return flat
     bad = _first_bad(flat, limit)

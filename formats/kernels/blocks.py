@@ -7,6 +7,7 @@ intermediate value is ever rounded.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -51,20 +52,16 @@ def scale_exponent32(u: Any, rule: Any, emax: Any, half_ulp: Any, inverse: Any) 
     """Biased E8M0 code for a block whose largest magnitude has the float32 bits u (finite). emax >= 0.
 
     rule: 0 floor, 1 ceil, 2 even, 3 rceil.  half_ulp: half a unit in the last place of the element, in float32 bits.
-    inverse: float32(1 / element max), for rceil. A float32 subnormal's exponent field of 0 gives at most code 0 under
-    floor, ceil and even, which is where the exact exponent (below -126 - emax) is clamped to as well.
+    inverse: float32(1 / element max), for rceil. Of the float32 subnormals only those above 2**-127 (0x400000), one
+    binade below their exponent field's, can reach a code above 0: rounded up, for an element whose emax is 0.
     """
     if rule == 3:
         u = I32(F32(I32(u).view(F32) * inverse).view(I32))
-        field, trailing = I32(u >> I32(23)), I32(u & I32(0x7FFFFF))
-        up = I32(trailing > (I32(0) if field > 0 else I32(0x400000)))
-        code = I32(field + up)
-    else:
-        if rule == 2:
-            u = I32(u + half_ulp)
-        field = I32(u >> I32(23))
-        up = I32(rule == 1 and (u & I32(0x7FFFFF)) != 0)
-        code = I32(field + up - emax)
+    if rule == 2:
+        u = I32(u + (half_ulp if u >= I32(0x800000) else I32(half_ulp >> I32(1))))
+    field, trailing = I32(u >> I32(23)), I32(u & I32(0x7FFFFF))
+    up = I32(rule & 1 and trailing > (I32(0) if field > 0 else I32(0x400000)))
+    code = I32(field + up - (I32(0) if rule == 3 else emax))
     return min(max(code, I32(0)), I32(254))
 
 
@@ -161,26 +158,38 @@ def encode_shifted64(x: Any, plan: Any, exponents: Any, codes: Any) -> None:
 def divide(x: Any, scale: Any, out: Any) -> None:
     """out = x / scale per block in float64, inexact quotients rounded to odd, so that a later rounding is the only one.
 
-    For float32 x and scales of at most 24 significant bits a plain quotient would do (its distance from a threshold of
-    at most 17 bits is at least 2**-42 of it); float64 x needs the sticky bit. Dekker's product makes the remainder
-    exact where nothing under- or overflows. A zero scale leaves zero (its block is all zero); infinite quotients stay.
+    For float32 x and scales within 2**+-500; `divide_any` takes all. A zero scale leaves zero (its block is all zero).
     """
     for b in range(x.shape[0]):
         s = scale[b]
-        inverse_exact = s == 1.0
         for i in range(x.shape[1]):
             v = np.float64(x[b, i])
-            if inverse_exact:
-                out[b, i] = v
-            elif s == 0.0:
-                out[b, i] = v * 0.0
+            out[b, i] = v * 0.0 if s == 0.0 else v if s == 1.0 else odd_quotient(v, s)
+
+
+@kernel
+def divide_any(x: Any, scale: Any, out: Any) -> None:
+    """`divide` for any float64: by significands, whose quotients neither over- nor underflow.
+
+    Quotients beyond 2**+-1000 stop there: every threshold of a format float64 can decode is nearer to one.
+    """
+    for b in range(x.shape[0]):
+        fs, es = math.frexp(scale[b])
+        for i in range(x.shape[1]):
+            v = np.float64(x[b, i])
+            if scale[b] == 0.0 or v == 0.0 or not np.isfinite(v):
+                out[b, i] = v * 0.0 if np.isfinite(v) else v
             else:
-                out[b, i] = odd_quotient(v, s)
+                fv, ev = math.frexp(v)
+                out[b, i] = math.ldexp(odd_quotient(fv, fs), min(max(ev - es, -1000), 1000))
 
 
 @kernel
 def odd_quotient(v: Any, s: Any) -> Any:
-    """v / s rounded to odd: exact quotients as they are, others with the last bit set, between the same neighbours."""
+    """v / s rounded to odd: exact quotients as they are, others with the last bit set, between the same neighbours.
+
+    Dekker's product makes the remainder exact where nothing over- or underflows. Specials come through.
+    """
     q = v / s
     high, low = split_product(q, s)
     remainder = (v - high) - low
@@ -221,3 +230,15 @@ def multiply64(table: Any, codes: Any, offset: Any, scale: Any, out: Any) -> Non
         row, target, s, o = codes[b], out[b], scale[b], offset[b]
         for i in range(row.size):
             target[i] = (table[row[i]] - o) * s
+
+
+@kernel
+def multiply_odd(table: Any, codes: Any, offset: Any, scale: Any, out: Any) -> None:
+    """multiply64 for parts whose product float64 cannot hold: rounded to odd there, so float32 rounds it but once."""
+    for b in range(codes.shape[0]):
+        for i in range(codes.shape[1]):
+            high, low = split_product(table[codes[b, i]] - offset[b], scale[b])
+            bits = np.float64(high).view(np.int64)
+            if low != 0.0 and np.isfinite(low) and not bits & 1:
+                high = np.int64(bits + (1 if (low > 0.0) == (high > 0.0) else -1)).view(np.float64)
+            out[b, i] = high

@@ -6,6 +6,7 @@ Each raises AssertionError with the first inputs that went wrong.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import formats as nf
+from tests.formats.block_oracle import encode_block, to_dtype
 from tests.formats.cases import probes
 from tests.formats.oracle import Steps, definition
 
@@ -71,3 +73,41 @@ def check_encode(fmt: Any, cast: nf.Cast, encode: Encode, dtype: Any) -> None:
     if cast.nan == "raise" and not fmt.has_nan:
         x = x[~np.isnan(x)]
     same_codes(f"{fmt.name} {cast} from {np.dtype(dtype)}", x, encode(fmt, x, cast), Steps(fmt, cast)(x))
+
+
+@dataclass(frozen=True)
+class BlockResult:
+    """What a block codec made of an array: scales one per block (NaN where it has none), the rest one per element."""
+
+    scales: NDArray[np.float64]
+    codes: NDArray[Any]
+    values: NDArray[Any]
+
+
+BlockCodec = Callable[[NDArray[Any], nf.Scaled, nf.Cast], BlockResult]
+
+
+def formats_codec(x: NDArray[Any], fmt: nf.Scaled, cast: nf.Cast) -> BlockResult:
+    """The codec under test, all its doors at once: quantize and decode(encode) must be the same bits."""
+    encoded = nf.encode(x, fmt, cast=cast)
+    values = nf.decode(encoded, x.dtype)
+    same_bits(f"{fmt.name}: quantize and decode(encode)", nf.quantize(x, fmt, cast=cast), values)
+    return BlockResult(encoded.scales, encoded.codes, values)
+
+
+def check_blocks(fmt: nf.Scaled, blocks: NDArray[Any], cast: nf.Cast, codec: BlockCodec) -> None:
+    """[blocks, size] floats, one row a block, against the definition in Fractions."""
+    got = codec(blocks, fmt, cast)
+    scales = got.scales.reshape(-1)
+    for b, block in enumerate(blocks):
+        want = encode_block(fmt, block, cast)
+        scale = float("nan") if want.scale is None else float(want.scale)
+        shown = f"{fmt.name} {cast} {blocks.dtype} amax {float(np.abs(block).max()).hex()}"
+        if not (scales[b] == scale or (np.isnan(scales[b]) and np.isnan(scale))):
+            raise AssertionError(f"{shown}: scale {scales[b]!r}, not {scale!r}")
+        same_codes(shown, block, got.codes[b], np.array(want.codes))
+        values = to_dtype(want.values, blocks.dtype)
+        wrong = np.flatnonzero((got.values[b] != values) & ~(np.isnan(got.values[b]) & np.isnan(values)))
+        if wrong.size:
+            i = wrong[0]
+            raise AssertionError(f"{shown}: {block[i]!r} -> {got.values[b][i]!r}, not {values[i]!r}")

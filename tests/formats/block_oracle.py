@@ -1,0 +1,179 @@
+"""Block formats from their definitions, one block at a time in Fractions: scale, zero point, codes and values.
+
+Nothing here shares code with formats/scale_rules.py, block_codec.py or a kernel. Sources: OCP MX v1.0 section 6.3 for
+floor; torchao's mx_tensor.py for ceil, even and rceil; `formats.Scaled` for absmax.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import formats as nf
+from tests.formats.oracle import definition, rounded, special
+
+TWO = Fraction(2)
+
+
+def floor_log2(x: Fraction) -> int:
+    """The e with 2**e <= x < 2**(e + 1)."""
+    e = x.numerator.bit_length() - x.denominator.bit_length() - 1
+    while TWO ** (e + 1) <= x:
+        e += 1
+    return e
+
+
+def nearest_float(x: Fraction, precision: int, lowest: int) -> Fraction:
+    """x >= 0 to nearest even with that many significant bits, all of them multiples of 2**lowest; no upper end."""
+    if x == 0:
+        return x
+    unit = TWO ** max(floor_log2(x) - precision + 1, lowest)
+    return round(x / unit) * unit  # Python rounds Fractions half to even
+
+
+def float32(x: Fraction) -> Fraction:
+    """|x| as a float32, beyond the largest one included."""
+    return nearest_float(abs(x), 24, -149)
+
+
+def power_of_two_code(rule: str, amax: Fraction, element: Any) -> int:
+    """E8M0 code of a block of finite numbers."""
+    if amax == 0:
+        return 0
+    top = element.max_finite
+    if rule == "rceil":
+        largest = (2 - TWO**-23) * TWO**127
+        quotient = float32(min(float32(amax), largest) * float32(1 / top))
+        exponent = floor_log2(quotient) if quotient else -200
+        exponent += quotient != TWO**exponent
+    else:
+        if rule == "even":  # to the element's significand, halves up
+            m = (
+                element.trailing_significand_bits
+                if isinstance(element, nf.Minifloat)
+                else floor_log2(top) + _fraction(top)
+            )
+            amax = amax + TWO ** (floor_log2(amax) - m - 1)
+        exponent = floor_log2(amax)
+        exponent += rule == "ceil" and amax != TWO**exponent
+        exponent -= floor_log2(top)
+    return max(0, min(254, exponent + 127))
+
+
+def _fraction(x: Fraction) -> int:
+    return x.denominator.bit_length() - 1
+
+
+def stored_scale(ideal: Fraction, fmt: Any) -> Fraction:
+    """A positive real as a scale of that float format: nearest, saturating, never zero."""
+    if ideal == 0:
+        return ideal
+    if isinstance(fmt, nf.FixedPoint):
+        return min(max(Fraction(round(ideal)), Fraction(1)), fmt.max_finite)
+    value = nearest_float(ideal, fmt.trailing_significand_bits + 1, fmt.ulp_exponent)
+    return min(max(value, fmt.min_positive), fmt.max_finite)
+
+
+@dataclass(frozen=True)
+class BlockAnswer:
+    """scale: value, None for NaN.  codes, values: per element; a value of None is NaN."""
+
+    scale: Fraction | None
+    codes: list[int]
+    values: list[Fraction | None]
+
+
+def encode_block(fmt: nf.Scaled, block: Sequence[float], cast: nf.Cast, scale: Fraction | None = None) -> BlockAnswer:
+    """One block under rules floor, ceil, even, rceil or absmax. scale: given by an outer level of scales."""
+    if fmt.rule != "absmax":
+        return _power_of_two_block(fmt, block, cast)
+    reals = [Fraction(float(x)) if np.isfinite(x) else Fraction(0) for x in block]
+    low, high = min([*reals, Fraction(0)]), max([*reals, Fraction(0)])
+    element = fmt.element
+    if scale is None:
+        steps = element.max_finite - element.min_finite if fmt.offset else element.max_finite
+        scale = stored_scale((high - low if fmt.offset else max(high, -low)) / steps, fmt.scale.format)
+    zero = Fraction(0)
+    if fmt.offset and scale:
+        zero = Fraction(max(0, min(int(element.max_finite), round(-low / scale))))
+    codes: list[int] = []
+    for x, real in zip(block, reals, strict=True):
+        if np.isnan(x):
+            nan = special(element, "nan", bool(np.signbit(x)), cast)
+            codes.append(int(zero) if fmt.offset and cast.nan != "max" else nan)
+            continue
+        quotient = real / scale if scale else Fraction(0)
+        if fmt.offset:
+            wide = nf.FixedPoint(bits=16, signed=False)  # round(x / s) of either sign, then the zero point, then clamp
+            magnitude = _rounded_integer(quotient, cast)
+            codes.append(int(max(wide.min_finite, min(element.max_finite, magnitude + zero))))
+        else:
+            codes.append(rounded(element, quotient, bool(np.signbit(x)), cast))
+    return BlockAnswer(scale, codes, [_value(element, code, scale, zero) for code in codes])
+
+
+def _rounded_integer(x: Fraction, cast: nf.Cast) -> int:
+    floor = x.numerator // x.denominator
+    rest = x - floor
+    if rest == 0:
+        return floor
+    half = Fraction(1, 2)
+    up = {
+        "up": True,
+        "down": False,
+        "toward_zero": x < 0,
+        "ties_to_even": rest > half or (rest == half and floor % 2 == 1),
+        "ties_away": rest > half or (rest == half and x > 0),
+    }[cast.rounding]
+    return floor + up
+
+
+def _value(element: Any, code: int, scale: Fraction, zero: Fraction) -> Fraction | None:
+    value = definition(element, code)
+    if isinstance(value, float):
+        return Fraction(0) if value == 0 else None
+    return (value - zero) * scale
+
+
+def _power_of_two_block(fmt: nf.Scaled, block: Sequence[float], cast: nf.Cast) -> BlockAnswer:
+    if not np.isfinite(block).all():
+        return BlockAnswer(None, [0] * len(block), [None] * len(block))
+    reals = [Fraction(float(x)) for x in block]
+    scale = TWO ** (power_of_two_code(fmt.rule, max(map(abs, reals)), fmt.element) - 127)
+    codes = [rounded(fmt.element, r / scale, bool(np.signbit(x)), cast) for x, r in zip(block, reals, strict=True)]
+    return BlockAnswer(scale, codes, [_value(fmt.element, code, scale, Fraction(0)) for code in codes])
+
+
+def block_of_elements(shape: tuple[int, ...], block: nf.Block, axis: int) -> tuple[NDArray[np.int64], tuple[int, ...]]:
+    """For each element of an array the number of its block, and the grid the blocks form (the axis last)."""
+    owner = np.empty(shape, np.int64)
+    axes = [a for a in range(len(shape)) if a != axis % len(shape)] + [axis % len(shape)]
+    extents = [int(np.prod(shape))] if block.flat else [shape[a] for a in axes]
+    steps = [1] * (len(extents) - len(block.shape)) + list(block.shape)
+    steps = [extent if step == 0 else step for extent, step in zip(extents, steps, strict=True)]
+    grid = tuple(-(-extent // step) for extent, step in zip(extents, steps, strict=True))
+    for flat, index in enumerate(product(*map(range, shape))):
+        place = [flat] if block.flat else [index[a] for a in axes]
+        number = 0
+        for coordinate, step, count in zip(place, steps, grid, strict=True):
+            number = number * count + coordinate // step
+        owner[index] = number
+    return owner, grid
+
+
+def to_dtype(values: Sequence[Fraction | None], dtype: Any) -> NDArray[Any]:
+    """Exact values rounded once to float32 or float64."""
+    precision, lowest = (24, -149) if dtype == np.float32 else (53, -1074)
+    out = []
+    for value in values:
+        magnitude = None if value is None else nearest_float(abs(value), precision, lowest)
+        number = np.nan if magnitude is None else float(magnitude) if magnitude < TWO**1024 else np.inf
+        out.append(-number if value is not None and value < 0 else number)
+    with np.errstate(over="ignore"):
+        return np.array(out, np.float64).astype(dtype)
