@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from formats import scalar_codec
+from formats.cast import DEFAULT
 from formats.exact import floor_log2
 from formats.fixed_point import FixedPoint
 from formats.minifloat import Minifloat
@@ -63,7 +65,7 @@ def power_of_two_codes(amax: NDArray[np.float64], element: Scalar, rule: str) ->
 
 
 def _rceil(quotient: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Exponent of a float32 rounded up to a power of two, as PTX cvt.rp.satfinite.ue8m0x2 does it, less no bias."""
+    """Exponent of a float32 rounded up to a power of two, as PTX cvt.rp.satfinite.ue8m0x2 does; unbiased."""
     bits = quotient.view(np.uint32).astype(np.int64)
     field, trailing = bits >> 23, bits & 0x7FFFFF
     up = np.where(field > 0, trailing > 0, trailing > 0x400000)
@@ -79,8 +81,6 @@ def te_nvfp4_scales(
     S_enc = min(448 * 6 / amax_tensor, FLT_MAX), or 1 where that is zero or amax_tensor is; the block scale is E4M3 of
     amax * fl(S_enc * fl(1 / 6)); elements are rounded from x * min(1 / (scale * fl(1 / S_enc)), FLT_MAX).
     """
-    from formats.codec import decode_codes, encode_codes
-
     top = np.finfo(np.float32).max
     block_max, element_max = np.float32(float(block_format.max_finite)), np.float32(float(element.max_finite))
     with np.errstate(divide="ignore", over="ignore", under="ignore"):
@@ -90,8 +90,8 @@ def te_nvfp4_scales(
         if encode == 0:
             encode = np.float32(1.0)
         per_block = np.clip(amax * (encode * (np.float32(1.0) / element_max)), -block_max, block_max)
-        codes = encode_codes(block_format, per_block.astype(np.float32))
+        codes = scalar_codec.encode_codes(block_format, per_block.astype(np.float32), DEFAULT)
         tensor_scale = np.float32(1.0) / encode
-        decoded = decode_codes(block_format, codes).astype(np.float32)
+        decoded = scalar_codec.decode_codes(block_format, codes, np.dtype(np.float32))
         factors = np.minimum(np.float32(1.0) / (decoded * tensor_scale), top)
     return codes, tensor_scale, factors.astype(np.float32)
