@@ -147,7 +147,7 @@ def _elements(
     quotient = np.empty((min(rows, blocks.shape[0]), blocks.shape[1]), np.float64)
     for start in range(0, blocks.shape[0], rows):
         piece = blocks[start : start + rows]
-        q = _quotients(piece, scale[start : start + rows], quotient[: piece.shape[0]])
+        q = quotients(piece, scale[start : start + rows], quotient[: piece.shape[0]])
         held = codes[start : start + rows]
         if offset is not None:
             _add_offset(q, offset[start : start + rows], element, cast, held)
@@ -155,7 +155,7 @@ def _elements(
             nan_codes(element, cast)
 
 
-def _quotients(
+def quotients(
     blocks: NDArray[Any], scale: NDArray[np.float64], out: NDArray[np.float64] | None = None
 ) -> NDArray[np.float64]:
     """blocks / scale, inexact quotients rounded to odd: a later rounding to fewer bits is then the only one."""
@@ -171,18 +171,26 @@ def _add_offset(
     q: NDArray[np.float64], offset: NDArray[np.float64], element: Scalar, cast: Cast, codes: NDArray[Any]
 ) -> None:
     """Round the quotient to an integer first, then move it by the zero point: round(x / s) + z, clamped."""
-    from formats.kernels.fixed_point import encode_integer
-
     if not isinstance(element, FixedPoint):
         raise ValueError(f"encode: a zero point needs an integer element, got {element.name}")
+    moved = with_offset(q, offset, element, cast)
+    codes[...] = np.clip(moved, element.min_integer, element.max_integer) % (1 << element.bits)
+
+
+def with_offset(
+    q: NDArray[np.float64], offset: NDArray[np.float64], element: FixedPoint, cast: Cast
+) -> NDArray[np.int64]:
+    """round(q) + offset in the element's last places, not yet clamped to its range."""
+    from formats.kernels.fixed_point import encode_integer
+
     limit, magic = FLOAT64.dtype(2.0**20), FLOAT64.dtype(FLOAT64.magic)  # far beyond 16 bits and their zero point
     nan = limit if cast.nan == "max" else FLOAT64.dtype(0.0)
     step = FLOAT64.dtype(2.0**element.fraction_bits)
     integers = np.empty(q.shape, np.int32)
     rounding = ROUNDINGS.index(cast.rounding)
     encode_integer(q.reshape(-1), step, -limit, limit, np.int32(-1), magic, rounding, nan, integers.reshape(-1))
-    moved = integers + (offset[:, None] * step).astype(np.int64)
-    codes[...] = np.clip(moved, element.min_integer, element.max_integer) % (1 << element.bits)
+    moved: NDArray[np.int64] = integers + (offset[:, None] * step).astype(np.int64)
+    return moved
 
 
 def _finite_range(blocks: NDArray[Any], fmt: Scaled, cast: Cast) -> NDArray[Any]:
@@ -221,7 +229,7 @@ def _absmax(
     smallest_and_largest(settled, low, high)
     steps = fmt.element.max_finite - fmt.element.min_finite
     planes, scale = _store_scales(_odd_difference(high, low), steps, fmt, cut, pad)
-    ratio = _quotients(-low[:, None], scale)
+    ratio = quotients(-low[:, None], scale)
     offset_codes = scalar_codec.encode_codes(fmt.offset.format, ratio, DEFAULT)
     offset = scalar_codec.decode_codes(fmt.offset.format, offset_codes, np.dtype(np.float64)).reshape(-1)
     _elements(blocks, scale, fmt.element, cast, codes, offset)
@@ -248,7 +256,7 @@ def _store_scales(
     A positive scale that would round to zero takes the format's smallest positive value instead.
     """
     inner = fmt.scale.format
-    ideal = _quotients(extent[:, None], np.full(extent.size, float(steps))).reshape(cut.grid)
+    ideal = quotients(extent[:, None], np.full(extent.size, float(steps))).reshape(cut.grid)
     if isinstance(inner, Scaled):
         held = encode(ideal, inner, -1, DEFAULT, pad)
         planes = {"scale" + ("" if key == "codes" else f".{key}"): plane for key, plane in held.planes.items()}

@@ -152,6 +152,8 @@ def encode_codes(fmt: Scalar | str, x: Any, cast: Cast | None = None, out: NDArr
 
     out: an array of x's shape and the code's type (uint8 up to 8 bits, uint16 up to 16, uint32 up to 32) to write to.
     """
+    if _is_torch(x):
+        x = _through_torch("to_numpy")(x, "encode_codes")
     description, how = _described(_scalar(fmt, "encode_codes"), cast, "encode_codes")
     return scalar_codec.encode_codes(description, as_float(x, "encode_codes"), how, out)  # type: ignore[arg-type]
 

@@ -135,6 +135,29 @@ def _below(
     owns.insert(0, lower_has_it)
 
 
+def range_cuts(fmt: Scalar, rounding: Rounding) -> tuple[tuple[Fraction, bool], tuple[Fraction, bool]]:
+    """Where rounding with unbounded exponent leaves a format's range: at its bottom and at its top.
+
+    Each is a threshold and whether the reals below it own it. A codebook ends at its last entry, for no value follows.
+    """
+    if isinstance(fmt, Codebook):
+        return (fmt.min_finite, False), (fmt.max_finite, True)
+    if isinstance(fmt, FixedPoint):
+        low, high, step = fmt.min_integer, fmt.max_integer, fmt.min_positive
+        bottom = _cut(fmt, fmt.min_finite - step, low - 1, fmt.min_finite, low, rounding)
+        return bottom, _cut(fmt, fmt.max_finite, high, fmt.max_finite + step, high + 1, rounding)
+    if not isinstance(fmt, Minifloat):
+        raise TypeError(f"range_cuts: no reading of {fmt!r}")
+    code = fmt.max_magnitude_code
+    beyond = fmt.magnitude(code + 1).fraction
+    top = _cut(fmt, fmt.max_finite, code, beyond, code + 1, rounding)
+    if fmt.signed:
+        return _cut(fmt, -beyond, code + 1, -fmt.max_finite, code, rounding), top
+    if not fmt.zero:
+        return (Fraction(0), False), top
+    return _cut(fmt, -fmt.min_positive, 1, Fraction(0), 0, rounding), top
+
+
 def expected_code(fmt: Scalar, value: Dyadic, cast: Cast) -> int:
     """The code by bisection in the thresholds; equal to `reference.encode_value` for every finite value."""
     cut = decisions(fmt, cast)

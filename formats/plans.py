@@ -134,7 +134,7 @@ def last_float(threshold: Fraction, owned: bool, layout: FloatLayout) -> Any:
     try:
         exact = float(threshold)
     except OverflowError:
-        exact = math.copysign(math.inf, threshold)
+        exact = math.inf if threshold > 0 else -math.inf
     up, down = layout.dtype(math.inf), layout.dtype(-math.inf)
     with np.errstate(over="ignore"):  # beyond the type's range its last float is infinite
         near = layout.dtype(exact)

@@ -92,6 +92,12 @@ def te_nvfp4_scales(
         per_block = np.clip(amax * (encode * (np.float32(1.0) / element_max)), -block_max, block_max)
         codes = scalar_codec.encode_codes(block_format, per_block.astype(np.float32), DEFAULT)
         tensor_scale = np.float32(1.0) / encode
-        decoded = scalar_codec.decode_codes(block_format, codes, np.dtype(np.float32))
-        factors = np.minimum(np.float32(1.0) / (decoded * tensor_scale), top)
-    return codes, tensor_scale, factors.astype(np.float32)
+    decoded = scalar_codec.decode_codes(block_format, codes, np.dtype(np.float32))
+    return codes, tensor_scale, te_nvfp4_factors(decoded, tensor_scale)
+
+
+def te_nvfp4_factors(block_scale: NDArray[np.float32], tensor_scale: np.float32) -> NDArray[np.float32]:
+    """What elements are multiplied by before they are rounded: min(1 / (block scale * tensor scale), FLT_MAX)."""
+    with np.errstate(divide="ignore", over="ignore", under="ignore"):
+        factors: NDArray[np.float32] = np.float32(1.0) / (block_scale * tensor_scale)
+    return np.minimum(factors, np.finfo(np.float32).max)
