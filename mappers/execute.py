@@ -112,8 +112,11 @@ class Executor:
                 values[node.name] = run_product(self._multiplier, node, tuple(arguments), keywords, observe)
             else:
                 values[node.name] = step.run(*arguments, **keywords)
+                if _in_place(node):
+                    self._multiplier.recent.clear()  # what was quantised may have changed
             for name in step.last:
                 del values[name]
+        self._multiplier.recent.clear()
         outputs = tuple(self._resolve(ref, values, numbers) for ref in self.graph.outputs)
         return outputs[0] if len(outputs) == 1 else outputs
 

@@ -54,6 +54,7 @@ class Multiplier:
     accumulate: Accumulate = "float64"
     pad: bool = False
     cache: Cache = field(default_factory=dict)
+    recent: list[tuple[torch.Tensor, FormatName, int, torch.Tensor]] = field(default_factory=list)
 
     def quantize(self, node: Node, what: str, x: torch.Tensor, fmt: FormatName, axis: int, pad: bool) -> torch.Tensor:
         """x in the format, float32, blocks along `axis`; errors name the node and the operand."""
@@ -70,7 +71,16 @@ class Multiplier:
     def operand(self, node: Node, position: int, x: torch.Tensor, fmt: FormatName, axis: int) -> torch.Tensor:
         """A product's operand, quantised along the axis summed over; from the cache if it is a prepared weight."""
         cached = self.cache.get((node.name, position))
-        return self.quantize(node, f"operand {position}", x, fmt, axis, self.pad) if cached is None else cached
+        if cached is not None:
+            return cached
+        # Projections of one input (q, k, v; gate, up) follow each other: the last few operands are kept, by identity.
+        for tensor, name, along, held in self.recent:
+            if tensor is x and name == fmt and along == axis:
+                return held
+        result = self.quantize(node, f"operand {position}", x, fmt, axis, self.pad)
+        self.recent.append((x, fmt, axis, result))
+        del self.recent[:-2]
+        return result
 
     def multiply(
         self, node: Node, a: torch.Tensor, b: torch.Tensor, names: tuple[FormatName, FormatName]
