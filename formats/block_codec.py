@@ -258,7 +258,10 @@ def _store_scales(
     inner = fmt.scale.format
     ideal = quotients(extent[:, None], np.full(extent.size, float(steps))).reshape(cut.grid)
     if isinstance(inner, Scaled):
-        held = encode(ideal, inner, -1, DEFAULT, pad)
+        try:
+            held = encode(ideal, inner, -1, DEFAULT, pad)
+        except ValueError as error:
+            raise ValueError(f"encode: the scales of {fmt.name} are scaled in their turn; {error}") from error
         planes = {"scale" + ("" if key == "codes" else f".{key}"): plane for key, plane in held.planes.items()}
         return planes, np.asarray(decode(held, np.dtype(np.float64)), np.float64).reshape(-1)
     if isinstance(inner, Minifloat) and inner.trailing_significand_bits > 50:  # to odd is for fewer bits than these
