@@ -1,4 +1,4 @@
-"""Trains the byte-level model: one process, one CUDA device, about five minutes.
+"""Trains the byte-level model: one process, one CUDA device, under a minute.
 
     python -m studies.workloads.train_byte_lm pack corpus.tar          # on CPython 3.11.7: its library as one file
     python -m studies.workloads.train_byte_lm train corpus.tar OUT     # writes OUT/byte_lm.safetensors and the log
@@ -8,6 +8,20 @@ zero bytes; batches are windows of 257 bytes at uniform random offsets. AdamW, w
 of steps is fixed after timing the first ones, so that the run ends within its budget. The whole step is captured in a
 CUDA graph. Kept: the last weights or their exponential average, whichever loses less on the evaluation windows after
 rounding to bfloat16 (a choice of one bit made on the evaluation text; the log has both losses).
+
+Four lengths were trained on an H200, one seed each. Bits/byte on the 1024 evaluation windows, and what is lost with
+formats on every matrix product, attention's included, on the first 64 of them (standard errors 2 to 5 % of the 4-bit
+losses, 18 to 30 % of int8's; linear layers alone, head excepted, in brackets where measured; int8 is int8:channel for
+weights, int8:token for activations):
+
+    seconds    bytes  unquantised  mxfp4/mxfp4      nvfp4/nvfp4  int4:g128/int8  int8/int8
+         15  2.39e8         1.331   0.69 (0.25)            0.25            0.26     0.0025
+         30  4.78e8         1.301   0.89 (0.31)            0.29            0.33     0.0048
+         60  9.57e8         1.274   1.29                   0.38            0.52     0.0045
+        225  3.60e9         1.276   1.68 (0.77)            0.61            0.91     0.0091
+
+Shipped are the weights of 15 s, which lose least to mxfp4. That choice was made on the evaluation text, after seeing
+these losses: their size is this model's, picked among four, and not a property of the formats alone.
 """
 
 import argparse
@@ -38,7 +52,7 @@ from studies.workloads.list_corpus import read_library
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
-    """Chosen by habit for a model of this width, not searched."""
+    """Chosen by habit for a model of this width; only `seconds` was compared."""
 
     seed: int = 20261121
     batch: int = 256
@@ -50,7 +64,7 @@ class Recipe:
     warmup_steps: int = 500
     average_decay: float = 0.999
     initial_std: float = 0.05
-    seconds: float = 225.0  # of training after compilation
+    seconds: float = 15.0  # of training after compilation; chosen among four, see above
     steps: int | None = None  # fixed count instead of `seconds`
 
 
