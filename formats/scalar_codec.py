@@ -160,8 +160,12 @@ def _decode_wide(fmt: Scalar, flat: NDArray[Any]) -> NDArray[np.float64]:
         raise ValueError(f"decode: {fmt.name} of {fmt.bits} bits has no table")
     if fmt.bits == 64:
         return flat.astype(np.uint64).view(np.float64)
+    if fmt.max_finite >= 2**1024 or fmt.ulp_exponent < -1074:
+        raise OverflowError(f"decode: {fmt.name} has values beyond float64; use its value(code)")
     if fmt == FLOAT32_FORMAT:
-        return flat.astype(np.uint32).view(np.float32).astype(np.float64)
+        with np.errstate(invalid="ignore"):  # signalling NaNs widen to quiet ones
+            wide = flat.astype(np.uint32).view(np.float32).astype(np.float64)
+        return np.where(np.isnan(wide), np.copysign(np.nan, wide), wide)  # one NaN a sign, whatever its payload
     m, code = fmt.trailing_significand_bits, flat.astype(np.int64)
     ordinal = code & (2**fmt.magnitude_bits - 1)
     field, trailing = ordinal >> m, ordinal & (2**m - 1)
