@@ -7,6 +7,8 @@ from fractions import Fraction
 from math import prod
 from typing import Literal
 
+from formats.exact import whole
+from formats.fixed_point import FixedPoint
 from formats.minifloat import Minifloat
 from formats.scalar import Scalar
 
@@ -29,6 +31,8 @@ class Block:
     flat: bool = False
 
     def __post_init__(self) -> None:
+        shape = self.shape if isinstance(self.shape, tuple | list) else (self.shape,)
+        object.__setattr__(self, "shape", tuple(whole("Block", "shape", extent) for extent in shape))
         if not self.shape or any(extent < 0 for extent in self.shape):
             raise ValueError(f"Block: shape needs extents >= 1, or 0 for a whole axis, got {self.shape}")
         if self.flat and len(self.shape) != 1:
@@ -81,12 +85,22 @@ class Scaled:
             raise ValueError(f"Scaled: rule {self.rule!r} writes powers of two, as e8m0fnu; got {self.scale.format!r}")
         if self.rule == "te_nvfp4" and not isinstance(self.scale.format, Scaled):
             raise ValueError(f"Scaled: rule 'te_nvfp4' needs two-level scales, got {self.scale.format!r}")
-        if self.offset is not None and (self.rule != "absmax" or isinstance(self.offset.format, Scaled)):
-            raise ValueError("Scaled: an offset needs rule 'absmax' and a scalar format of its own")
+        if self.offset is not None:
+            self._check_offset(self.offset.format)
         if self.element.bits > 16:
             raise ValueError(f"Scaled: elements have at most 16 bits, {self.element.name} has {self.element.bits}")
         if self.element.max_finite <= 0:
             raise ValueError(f"Scaled: {self.element.name} has no positive value to scale to")
+
+    def _check_offset(self, offset: Scalar | Scaled) -> None:
+        if self.rule != "absmax":
+            raise ValueError(f"Scaled: an offset needs rule 'absmax', got rule {self.rule!r}")
+        integers = isinstance(self.element, FixedPoint) and isinstance(offset, FixedPoint)
+        if not integers or offset.ulp_exponent != self.element.ulp_exponent:  # type: ignore[union-attr]
+            raise ValueError(
+                f"Scaled: an offset counts last places of an integer element; got element {self.element.name} "
+                f"and offset {offset.name}"
+            )
 
     @property
     def name(self) -> str:

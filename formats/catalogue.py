@@ -150,7 +150,9 @@ def get(name: str | Format) -> Format:
     Integers with a shared scale use the symmetric range unless ":full" is added, and zero points come with ":asym".
     Raises ValueError for a name it cannot read, with near names, and TypeError for what is neither name nor format.
     """
-    if isinstance(name, Scaled | Scalar):
+    if isinstance(name, Minifloat | FixedPoint | Codebook | Scaled) or (
+        not isinstance(name, str) and isinstance(name, Scalar)  # last: it looks at every property
+    ):
         return name
     if not isinstance(name, str):
         raise TypeError(f"get: expected a format or its name, got {type(name).__name__} {name!r}")
@@ -176,7 +178,7 @@ def _is_element_word(word: str) -> bool:
 def _unknown(name: str, why: str = "") -> ValueError:
     known = [*names(), *ALIASES, "int4:g128", "uint4:g128:asym", "int8:channel", "int8:token", "int8:tensor", "nf4:b64"]
     known += [f"{pair}:{word}" for pair in ("e3m3", "e2m2", "e3m1", "e3m0") for word in _SPECIALS]
-    near = difflib.get_close_matches(name, known, n=4, cutoff=0.5)
+    near = difflib.get_close_matches(name.lower(), known, n=4, cutoff=0.5)
     hint = f"near names: {', '.join(near)}" if near else f"a name is {_GRAMMAR}"
     return ValueError(f"get: unknown format {name!r}{why}; {hint}")
 
@@ -301,6 +303,15 @@ def minifloat_name(fmt: Minifloat) -> str:
     if fmt.ties == "up":
         words.append("ties_up")
     return ":".join(words)
+
+
+@cache
+def codebook_name(fmt: Codebook) -> str:
+    """The label, which `get` reads only if it is in the catalogue; never one that `get` reads as something else."""
+    try:
+        return fmt.label if _parse(fmt.label) == fmt else repr(fmt)
+    except ValueError:
+        return fmt.label
 
 
 def scaled_name(fmt: Scaled) -> str:

@@ -8,7 +8,7 @@ from fractions import Fraction
 from functools import cache
 from typing import Literal
 
-from formats.exact import Value, from_float
+from formats.exact import Value, from_float, whole
 
 Ties = Literal["lower", "upper", "even", "away"]
 _TIES = ("lower", "upper", "even", "away")
@@ -31,6 +31,8 @@ class Codebook:
     ties: Ties = "lower"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "bits", whole(f"Codebook {self.label!r}", "bits", self.bits))
+        object.__setattr__(self, "entries", tuple(float(entry) for entry in self.entries))
         if not 1 <= self.bits <= 16:
             raise ValueError(f"Codebook {self.label!r}: bits must be 1..16, got {self.bits}")
         if not 2 <= len(self.entries) <= 2**self.bits:
@@ -44,8 +46,10 @@ class Codebook:
 
     @property
     def name(self) -> str:
-        """The label."""
-        return self.label
+        """The label; the repr where the catalogue has another format of that name."""
+        from formats.catalogue import codebook_name
+
+        return codebook_name(self)
 
     @property
     def signed(self) -> bool:
@@ -89,11 +93,8 @@ class Codebook:
 
     @property
     def min_positive(self) -> Fraction:
-        """The smallest entry above zero."""
-        positive = [entry for entry in self.entries if entry > 0]
-        if not positive:
-            raise ValueError(f"{self.name}: no entry is positive")
-        return Fraction(min(positive))
+        """The smallest entry above zero; 0 where no entry is."""
+        return min((Fraction(entry) for entry in self.entries if entry > 0), default=Fraction(0))
 
     @property
     def ulp_exponent(self) -> int:

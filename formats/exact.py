@@ -6,6 +6,7 @@ A code of any format stands for a dyadic rational, plus or minus zero kept apart
 from __future__ import annotations
 
 import math
+import operator
 from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
@@ -67,6 +68,14 @@ def from_float(x: float) -> Value:
         return Special.POSITIVE_INFINITY if x > 0 else Special.NEGATIVE_INFINITY
     numerator, denominator = abs(x).as_integer_ratio()
     return Dyadic(math.copysign(1.0, x) < 0, numerator, 1 - denominator.bit_length())
+
+
+def whole(owner: str, field: str, value: object) -> int:
+    """value as a Python int; NumPy's integers too. Raises TypeError naming whose field it is for anything else."""
+    try:
+        return int(operator.index(value))  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"{owner}: {field} must be an integer, got {value!r}") from None
 
 
 def floor_log2(x: Fraction) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 
-from formats.exact import Dyadic, Value
+from formats.exact import Dyadic, Value, whole
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,6 +24,8 @@ class FixedPoint:
     fraction_bits: int = 0
 
     def __post_init__(self) -> None:
+        for field in ("bits", "fraction_bits"):
+            object.__setattr__(self, field, whole("FixedPoint", field, getattr(self, field)))
         if not 1 <= self.bits <= 16:
             raise ValueError(f"FixedPoint: bits must be 1..16, got {self.bits}")
         if self.symmetric and (not self.signed or self.bits < 2):

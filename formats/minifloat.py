@@ -7,7 +7,7 @@ from fractions import Fraction
 from functools import cache
 from typing import Literal
 
-from formats.exact import Dyadic, Special, Value
+from formats.exact import Dyadic, Special, Value, whole
 
 Specials = Literal["ieee", "fn", "fnuz", "none"]
 _SPECIALS = ("ieee", "fn", "fnuz", "none")
@@ -40,6 +40,8 @@ class Minifloat:
     ties: Literal["even", "up"] = "even"
 
     def __post_init__(self) -> None:
+        for field in ("exponent_bits", "trailing_significand_bits", *(() if self.bias is None else ("bias",))):
+            object.__setattr__(self, field, whole("Minifloat", field, getattr(self, field)))
         if not 1 <= self.exponent_bits <= 11:
             raise ValueError(f"Minifloat: exponent_bits must be 1..11, got {self.exponent_bits}")
         if not 0 <= self.trailing_significand_bits <= 52:

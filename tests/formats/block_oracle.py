@@ -100,19 +100,19 @@ def encode_block(fmt: nf.Scaled, block: Sequence[float], cast: nf.Cast, scale: F
         steps = element.max_finite - element.min_finite if fmt.offset else element.max_finite
         scale = stored_scale((high - low if fmt.offset else max(high, -low)) / steps, fmt.scale.format)
     zero = Fraction(0)
+    unit = TWO**element.ulp_exponent
     if fmt.offset and scale:
-        zero = Fraction(max(0, min(int(element.max_finite), round(-low / scale))))
+        zero = definition(fmt.offset.format, rounded(fmt.offset.format, -low / scale, False, nf.Cast()))
     codes: list[int] = []
     for x, real in zip(block, reals, strict=True):
         if np.isnan(x):
             nan = special(element, "nan", bool(np.signbit(x)), cast)
-            codes.append(int(zero) if fmt.offset and cast.nan != "max" else nan)
+            codes.append(int(zero / unit) if fmt.offset and cast.nan != "max" else nan)
             continue
         quotient = real / scale if scale else Fraction(0)
         if fmt.offset:
-            wide = nf.FixedPoint(bits=16, signed=False)  # round(x / s) of either sign, then the zero point, then clamp
-            magnitude = _rounded_integer(quotient, cast)
-            codes.append(int(max(wide.min_finite, min(element.max_finite, magnitude + zero))))
+            places = _rounded_integer(quotient / unit, cast) + zero / unit  # then clamped: offsets are unsigned here
+            codes.append(int(max(Fraction(0), min(element.max_finite / unit, places))))
         else:
             codes.append(rounded(element, quotient, bool(np.signbit(x)), cast))
     return BlockAnswer(scale, codes, [_value(element, code, scale, zero) for code in codes])

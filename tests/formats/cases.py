@@ -106,6 +106,12 @@ def bfloat16_values() -> NDArray[Any]:
     return np.arange(65536, dtype=np.uint16).view(ml_dtypes.bfloat16)
 
 
+def finite_bfloat16() -> NDArray[np.float64]:
+    """All finite bfloat16 values as float64, ascending from each zero."""
+    exponents = np.arange(65536) & 0x7F80
+    return np.asarray(bfloat16_values()[exponents != 0x7F80].astype(np.float64))
+
+
 def float16_values() -> NDArray[np.float16]:
     """All 65,536 float16 values, in code order."""
     return np.arange(65536, dtype=np.uint16).view(np.float16)
