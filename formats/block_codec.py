@@ -78,10 +78,10 @@ def _plane(fmt: Scalar, codes: NDArray[Any]) -> Plane:
 
 
 def _magnitudes(blocks: NDArray[Any]) -> NDArray[Any]:
-    from formats.kernels.blocks import largest_magnitude
+    from formats.kernels.blocks import largest_magnitude32, largest_magnitude64
 
     amax = np.empty(blocks.shape[0], blocks.dtype)
-    largest_magnitude(blocks, amax)
+    (largest_magnitude32 if blocks.dtype == np.float32 else largest_magnitude64)(blocks, amax)
     return amax
 
 

@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from studies.common import Row
-from studies.plots import new_figure, pareto_front, pareto_scatter, place_labels, save
+from studies.plots import new_figure, pareto_scatter, place_labels, save, style
 
 NODE = "ihp130"  # the manufacturable one
 PARTS = (("pe", "PEs"), ("array", "rest of the array"), ("sram", "SRAM"), ("dram", "DRAM"))
 COLORS = ("#0072B2", "#56B4E9", "#E69F00", "#999999")
 QUALITIES = {"byte_lm": "bits/byte above the unquantised model", "minilm": "1 - cosine to float32 embeddings"}
 NAMES = {"byte_lm": "Byte-level Llama, 0.9 M parameters", "minilm": "all-MiniLM-L6-v2"}
+LITTLE = {"byte_lm": (0.05, "bits/byte"), "minilm": (0.01, "of cosine")}
 FLOOR = 1e-4  # losses below it are drawn there: sampling noise
 
 
@@ -29,10 +31,11 @@ def chosen(rows: Sequence[Row], **wanted: str) -> list[Row]:
     return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
 
 
+@style()
 def draw_pareto(measured: Sequence[Row], priced: Sequence[Row], out: Path) -> None:
-    """Loss against energy relative to bf16, one panel a model."""
+    """Loss against energy relative to bf16, one panel a model; filled points are the front."""
     models = [name for name in QUALITIES if chosen(measured, workload=name)]
-    figure, axes = new_figure(1, len(models), size_inches=(5.6 * len(models), 4.6))
+    figure, axes = new_figure(1, len(models), size_inches=(6.0 * len(models), 4.6))
     labelled = []
     for panel, model in zip(axes, models, strict=True):
         quality = chosen(measured, workload=model)
@@ -48,13 +51,12 @@ def draw_pareto(measured: Sequence[Row], priced: Sequence[Row], out: Path) -> No
         panel.set_xscale("log")
         panel.set_yscale("log")
         pareto_scatter(panel, x, y, labels=labels, x_error=(low, high), y_error=interval)
-        front = [label for label, on in zip(labels, pareto_front(x, y), strict=True) if on]
         panel.set(
-            xlabel=f"energy, this model on a 64x64 array, relative to bf16/bf16 ({NODE})",
-            ylabel=f"{QUALITIES[model]} (n = {quality[0]['samples']})",
-            title=f"{NAMES[model]}\nbest for its energy: {_joined(front)}",
+            xlabel=f"energy of this model on a 64x64 array, relative to bf16/bf16 ({NODE})",
+            ylabel=f"{QUALITIES[model]} (n = {quality[0]['samples']:,})",
+            title=f"{NAMES[model]}\n{_finding(model, labels, x, loss)}",
         )
-        panel.set_xticks([0.2, 0.3, 0.5, 1.0], ["0.2", "0.3", "0.5", "1"])
+        panel.set_xticks([0.1, 0.2, 0.3, 0.5, 1.0], ["0.1", "0.2", "0.3", "0.5", "1"])
         panel.minorticks_off()
         labelled.append((panel, x, y, labels))
     for item in labelled:
@@ -62,37 +64,37 @@ def draw_pareto(measured: Sequence[Row], priced: Sequence[Row], out: Path) -> No
     save(figure, out, "quickstart")
 
 
-def _joined(names: Sequence[str], width: int = 58) -> str:
-    """Names separated by commas, broken over lines."""
-    lines = [""]
-    for name in names:
-        if lines[-1] and len(lines[-1]) + len(name) > width:
-            lines.append("")
-        lines[-1] += name + ", "
-    return "\n".join(line.rstrip() for line in lines).rstrip(",")
+def _finding(model: str, labels: Sequence[str], energy: NDArray[np.float64], loss: NDArray[np.float64]) -> str:
+    """The pair with the least energy among those that lose little."""
+    limit, unit = LITTLE[model]
+    good = np.flatnonzero(loss < limit)
+    best = int(good[np.argmin(energy[good])])
+    return f"least energy losing under {limit} {unit}:\n{labels[best]}, {energy[best]:.2f} of bf16's"
 
 
+@style()
 def draw_llama(priced: Sequence[Row], out: Path) -> None:
     """Energy per token of Llama-3-8B by part: prefill and decode, at both nodes, null model as a mark."""
     nodes = list(dict.fromkeys(str(row["technology"]) for row in priced))
-    figure, axes = new_figure(2, len(nodes), size_inches=(6.2 * len(nodes), 7.6))
-    phases = (("llama-3-8b-prefill", "prefill, 512 tokens"), ("llama-3-8b-decode", "decode at context 512"))
+    figure, axes = new_figure(2, len(nodes), size_inches=(6.6 * len(nodes), 7.8))
+    phases = (("llama-3-8b-prefill", "prefill of 512 tokens"), ("llama-3-8b-decode", "decode at context 512"))
     for index, panel in enumerate(axes):
         (workload, phase), node = phases[index // len(nodes)], nodes[index % len(nodes)]
         rows = chosen(priced, workload=workload, technology=node, clock="own")
         common = {row["label"]: row for row in chosen(priced, workload=workload, technology=node, clock="common")}
-        _energy_bars(panel, rows, common)
+        _energy_bars(panel, rows, common, names=index % len(nodes) == 0)
         share = [number(row["pe_energy_share"]) for row in rows]
         panel.set(
-            xlabel=f"energy per token [mJ], {node}; ms per token at own | common clock",
+            xlabel="energy per token [mJ]",
             ylabel="weight/activation",
-            title=f"Llama-3-8B {phase}, {node}: PEs are {min(share):.0%} to {max(share):.0%} of the energy",
+            title=f"Llama-3-8B {phase}, {node}:\nPEs take {min(share):.0%} to {max(share):.0%} of the energy",
         )
-    axes[0].legend(loc="lower right")
+    axes[1].legend(loc="center right")  # the bars are short there
     save(figure, out, "quickstart_llama")
 
 
-def _energy_bars(panel: Any, rows: Sequence[Row], common: dict[Any, Row]) -> None:
+def _energy_bars(panel: Any, rows: Sequence[Row], common: dict[Any, Row], names: bool) -> None:
+    """Stacked energy with its interval; behind the right edge the time per token at the own and the common clock."""
     places = np.arange(len(rows))[::-1]
     left = np.zeros(len(rows))
     for (part, name), color in zip(PARTS, COLORS, strict=True):
@@ -105,14 +107,19 @@ def _energy_bars(panel: Any, rows: Sequence[Row], common: dict[Any, Row]) -> Non
     null = [number(row["bytes_only_energy_uj"]) / 1e3 for row in rows]
     panel.plot(null, places, linestyle="none", marker="|", markersize=9, color="#D55E00", label="bytes-only null model")
     for place, row in zip(places, rows, strict=True):
-        own_ms, common_ms = number(row["latency_us"]) / 1e3, number(common[row["label"]]["latency_us"]) / 1e3
-        panel.annotate(
-            f"{own_ms:.3g} | {common_ms:.3g} ms",
-            (1.0, place),
-            xycoords=("axes fraction", "data"),
-            ha="right",
-            va="center",
-            fontsize=6.5,
-        )
-    panel.set_xlim(0, float(np.max(left)) * 1.9)
-    panel.set_yticks(places, [str(row["label"]) for row in rows])
+        _beside(panel, place, _ms(row), _ms(common[row["label"]]))
+    _beside(panel, len(rows) - 0.2, "ms at own", f"{number(common[rows[0]['label']]['clock_mhz']):.0f} MHz")
+    panel.set_xlim(0, float(np.max(high)) * 1.03)
+    panel.set_ylim(-0.6, len(rows) + 0.2)
+    panel.set_yticks(places, [str(row["label"]) for row in rows] if names else [""] * len(rows))
+
+
+def _beside(panel: Any, place: float, own: str, common: str) -> None:
+    """Two columns of text to the right of the axes."""
+    for offset, text in ((1.01, own), (1.15, common)):
+        panel.annotate(text, (offset, place), xycoords=("axes fraction", "data"), va="center", fontsize=6.5)
+
+
+def _ms(row: Row) -> str:
+    time_ms = number(row["latency_us"]) / 1e3
+    return f"{time_ms:,.0f}" if time_ms >= 100 else f"{time_ms:.3g}"

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 import formats as nf
 from studies.common import Progress, Provenance, Row, read_csv, write_csv
-from studies.plots import new_figure, save
+from studies.plots import new_figure, save, style
 
 QUESTION = "How fast is every fast path, against copying the same data with numpy?"
 SEED = 20_261_121
@@ -216,6 +216,7 @@ def run(out: Path, args: argparse.Namespace) -> None:
     draw(out / "speed.csv", out)
 
 
+@style()
 def draw(csv_path: Path, out: Path) -> None:
     """Ratios to copy as horizontal bars, bitcost beside its peers, from the table alone."""
     table = read_csv(csv_path)

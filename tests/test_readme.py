@@ -1,0 +1,73 @@
+"""The README is true: its examples run, and its figures are those of the committed results."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from studies.common import read_csv
+
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("number", range(len(EXAMPLES)))
+def test_examples_run(number: int) -> None:
+    if "torch" in EXAMPLES[number]:
+        pytest.importorskip("torch", reason="this example needs torch")
+    exec(compile(EXAMPLES[number], f"README example {number}", "exec"), {})
+
+
+def test_there_is_an_example_per_package() -> None:
+    for package in ("formats", "hwsim", "mappers"):
+        assert any(f"import {package}" in example for example in EXAMPLES)
+    assert "python -m studies" in TEXT
+
+
+def test_the_two_commands_and_the_figure_are_there() -> None:
+    assert "make demo" in TEXT
+    assert "make test" in TEXT
+    for path in re.findall(r"!\[.*?\]\((.*?)\)", TEXT):
+        assert (ROOT / path).is_file(), f"README shows {path}, which is not committed"
+
+
+def rows_in(heading: str) -> list[list[str]]:
+    """Cells of the Markdown table in a section, without its head."""
+    section = TEXT.split(heading, 1)[1].split("\n## ", 1)[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def test_the_quality_table_is_the_committed_run() -> None:
+    measured = {(row["workload"], row["label"]): row for row in read_csv(ROOT / "studies/results/quickstart.csv").rows}
+    priced = {
+        row["label"]: row
+        for row in read_csv(ROOT / "studies/results/quickstart_costs.csv").rows
+        if (row["workload"], row["technology"], row["clock"]) == ("byte_lm", "ihp130", "own")
+    }
+    table = rows_in("## What it found")
+    assert [cells[0] for cells in table] == list(priced)
+    for label, lost, cosine, energy, area in table:
+        loss = measured["byte_lm", label]
+        assert lost == f"{loss['loss']:.4f} ± {loss['loss_standard_error']:.4f}"
+        assert cosine == f"{measured['minilm', label]['cosine_mean']:.4f}"
+        assert energy == interval(priced[label], "energy_ratio")
+        assert area == interval(priced[label], "pe_area_ratio")
+
+
+def interval(row: dict[str, object], name: str) -> str:
+    """A ratio with its interval, as the README writes it."""
+    return f"{row[name]:.2f} ({row[name + '_low']:.2f}..{row[name + '_high']:.2f})"
+
+
+def test_the_speed_table_is_the_committed_run() -> None:
+    rows = read_csv(ROOT / "studies/results/speed.csv").rows
+    held = {(row["operation"], row["subject"], row["who"]): float(str(row["ratio_to_copy"])) for row in rows}
+    for operation, subject, own, peer in rows_in("## How fast"):
+        assert own == f"{held[operation, subject, 'bitcost']:.1f}"
+        if peer != "–":
+            name, ratio = peer.split(" ")
+            assert ratio == f"{held[operation, subject, name]:.1f}"
