@@ -112,9 +112,10 @@ def _unpriced(placed: Plan, bound: Bound, values: float) -> tuple[hw.Unpriced, .
     entries = []
     converted = 0.0
     for group in placed.products:
-        m, k, batch = (bound.products[key][group.rows] for key in ("m", "k", "batch"))
+        m, k, n, batch = (bound.products[key][group.rows] for key in ("m", "k", "n", "batch"))
+        activations = np.where(group.swapped, n, m) * k * batch
         narrow = group.left_bits != values
-        converted += float((m * k * batch * group.left_bits)[narrow].sum()) / 8
+        converted += float((activations * group.left_bits)[narrow].sum()) / 8
     if converted:
         reason = "turning activations into codes and scales has no price yet"
         entries.append(hw.Unpriced(name="format conversion", reason=reason, bytes=converted))

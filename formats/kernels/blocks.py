@@ -30,7 +30,7 @@ def largest_magnitude32(x: Any, out: Any) -> None:
         top = I32(0)
         for i in range(bits.size):
             top = I32(max(top, I32(bits[i] & I32(0x7FFFFFFF))))
-        out[b] = top.view(F32)
+        out[b] = I32(top).view(F32)
 
 
 @kernel
