@@ -50,7 +50,7 @@ def quantize(x: NDArray[Any], fmt: Scaled, axis: int, cast: Cast, pad: bool) -> 
     codes = np.empty(blocks.shape, code_dtype(fmt.element.bits))
     planes = _encode_blocks(blocks, fmt, cast, cut, codes, pad)
     values = _decode_blocks(codes, fmt, planes, cut.grid, x.dtype)
-    return np.ascontiguousarray(from_stored(stored_order(values, cut), cut))
+    return np.ascontiguousarray(from_stored(stored_order(values, cut), cut)).reshape(cut.shape)  # () would be (1,)
 
 
 def _encode_blocks(
@@ -353,7 +353,7 @@ def decode(encoded: Encoded, dtype: np.dtype[Any]) -> NDArray[Any]:
     codes = encoded.planes["codes"].codes
     cut = plan_cut(encoded.shape, fmt.block, encoded.axis, True)
     values = _decode_blocks(to_blocks_stored(codes, cut), fmt, encoded.planes, cut.grid, dtype)
-    return np.ascontiguousarray(from_stored(stored_order(values, cut), cut))
+    return np.ascontiguousarray(from_stored(stored_order(values, cut), cut)).reshape(cut.shape)  # () would be (1,)
 
 
 def to_blocks_stored(codes: NDArray[Any], cut: Cut) -> NDArray[Any]:

@@ -40,7 +40,7 @@ def saturated(x: NDArray[Any], encoded: Encoded, cast: Cast = DEFAULT) -> NDArra
         out = _beyond(_as_transformer_engine(blocks, encoded), fmt.element, cast)
     else:
         out = _beyond(quotients(blocks, scale), fmt.element, cast)
-    return np.ascontiguousarray(from_stored(stored_order(out, cut), cut))
+    return np.ascontiguousarray(from_stored(stored_order(out, cut), cut)).reshape(cut.shape)
 
 
 @cache

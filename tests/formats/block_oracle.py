@@ -54,20 +54,13 @@ def power_of_two_code(rule: str, amax: Fraction, element: Any) -> int:
         exponent += quotient != TWO**exponent
     else:
         if rule == "even":  # to the element's significand, halves up
-            m = (
-                element.trailing_significand_bits
-                if isinstance(element, nf.Minifloat)
-                else floor_log2(top) + _fraction(top)
-            )
+            minifloat = isinstance(element, nf.Minifloat)
+            m = element.trailing_significand_bits if minifloat else floor_log2(top) - element.ulp_exponent
             amax = amax + TWO ** (floor_log2(amax) - m - 1)
         exponent = floor_log2(amax)
         exponent += rule == "ceil" and amax != TWO**exponent
         exponent -= floor_log2(top)
     return max(0, min(254, exponent + 127))
-
-
-def _fraction(x: Fraction) -> int:
-    return x.denominator.bit_length() - 1
 
 
 def stored_scale(ideal: Fraction, fmt: Any) -> Fraction:
@@ -80,13 +73,16 @@ def stored_scale(ideal: Fraction, fmt: Any) -> Fraction:
     return min(max(value, fmt.min_positive), fmt.max_finite)
 
 
+Value = Fraction | float | None
+
+
 @dataclass(frozen=True)
 class BlockAnswer:
-    """scale: value, None for NaN.  codes, values: per element; a value of None is NaN."""
+    """scale: value, None for NaN.  codes, values: per element; a value of None is NaN, a float an infinity."""
 
     scale: Fraction | None
     codes: list[int]
-    values: list[Fraction | None]
+    values: list[Value]
 
 
 def encode_block(fmt: nf.Scaled, block: Sequence[float], cast: nf.Cast, scale: Fraction | None = None) -> BlockAnswer:
@@ -134,10 +130,10 @@ def _rounded_integer(x: Fraction, cast: nf.Cast) -> int:
     return floor + up
 
 
-def _value(element: Any, code: int, scale: Fraction, zero: Fraction) -> Fraction | None:
+def _value(element: Any, code: int, scale: Fraction, zero: Fraction) -> Value:
     value = definition(element, code)
     if isinstance(value, float):
-        return Fraction(0) if value == 0 else None
+        return Fraction(0) if value == 0 else None if np.isnan(value) else value  # an infinity stays one
     return (value - zero) * scale
 
 
@@ -167,13 +163,16 @@ def block_of_elements(shape: tuple[int, ...], block: nf.Block, axis: int) -> tup
     return owner, grid
 
 
-def to_dtype(values: Sequence[Fraction | None], dtype: Any) -> NDArray[Any]:
+def to_dtype(values: Sequence[Value], dtype: Any) -> NDArray[Any]:
     """Exact values rounded once to float32 or float64."""
     precision, lowest = (24, -149) if dtype == np.float32 else (53, -1074)
     out = []
     for value in values:
-        magnitude = None if value is None else nearest_float(abs(value), precision, lowest)
-        number = np.nan if magnitude is None else float(magnitude) if magnitude < TWO**1024 else np.inf
-        out.append(-number if value is not None and value < 0 else number)
+        if not isinstance(value, Fraction):
+            out.append(np.nan if value is None else value)
+            continue
+        magnitude = nearest_float(abs(value), precision, lowest)
+        number = float(magnitude) if magnitude < TWO**1024 else np.inf
+        out.append(-number if value < 0 else number)
     with np.errstate(over="ignore"):
         return np.array(out, np.float64).astype(dtype)
