@@ -90,6 +90,14 @@ SCALARS = (*NAMED_TO_8_BITS, *PARAMETRIC, *(f"int{n}" for n in range(9, 13)), "u
 CASTS = tuple(nf.Cast(rounding=r, overflow=o) for r, o in product(ROUNDINGS, OVERFLOWS))
 
 
+def readable(value: Any) -> str:
+    """A test id: the name of a function, type or format, the rounding of a cast."""
+    for attribute in ("__name__", "name", "rounding"):
+        if hasattr(value, attribute):
+            return str(getattr(value, attribute))
+    return str(value).replace(" ", "")
+
+
 def scalar(name: str) -> Any:
     """The scalar format of a test id."""
     return CODEBOOKS[name] if name in CODEBOOKS else nf.get(name)

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import formats as nf
+from formats.layout import packed_size
+from formats.plans import code_dtype
 from tests.formats.block_oracle import encode_block, to_dtype
 from tests.formats.cases import probes
 from tests.formats.oracle import Steps, definition
@@ -111,3 +113,17 @@ def check_blocks(fmt: nf.Scaled, blocks: NDArray[Any], cast: nf.Cast, codec: Blo
         if wrong.size:
             i = wrong[0]
             raise AssertionError(f"{shown}: {block[i]!r} -> {got.values[b][i]!r}, not {values[i]!r}")
+
+
+def check_packing(bits: int, pack: Callable[..., Any], unpack: Callable[..., Any]) -> None:
+    """Against one big integer: code i in bits i*width and up; sizes 0..70 cover every remainder."""
+    rng = np.random.default_rng(bits)
+    for count in range(71):
+        codes = rng.integers(0, 2**bits, count, dtype=np.uint64).astype(code_dtype(bits))
+        stream = sum(int(code) << (i * bits) for i, code in enumerate(codes))
+        data = pack(codes, bits)
+        if data.tobytes() != stream.to_bytes(packed_size(count, bits), "little"):
+            raise AssertionError(f"{count} codes of {bits} bits: bytes {data.tobytes().hex()}")
+        again = unpack(data, bits, count)
+        if again.dtype != code_dtype(bits) or (again != codes).any():
+            raise AssertionError(f"{count} codes of {bits} bits do not survive packing")

@@ -14,21 +14,13 @@ import formats as nf
 from formats.layout import pack, packed_size, unpack
 from formats.plans import code_dtype
 from tests.formats.block_oracle import block_of_elements, encode_block, stored_scale, to_dtype
-from tests.formats.cases import QUICK
-from tests.formats.checks import same_bits
+from tests.formats.cases import QUICK, readable
+from tests.formats.checks import check_packing, same_bits
 
 
 @pytest.mark.parametrize("bits", [*range(1, 17), 19, 24, 32, 64])
 def test_pack_is_a_little_endian_bit_stream(bits: int) -> None:
-    """Against one big integer: code i in bits i*width and up; sizes 0..70 cover every remainder."""
-    rng = np.random.default_rng(bits)
-    for count in range(71):
-        codes = rng.integers(0, 2**bits, count, dtype=np.uint64).astype(code_dtype(bits))
-        stream = sum(int(code) << (i * bits) for i, code in enumerate(codes))
-        data = pack(codes, bits)
-        assert data.tobytes() == stream.to_bytes(packed_size(count, bits), "little")
-        assert (unpack(data, bits, count) == codes).all()
-        assert unpack(data, bits, count).dtype == code_dtype(bits)
+    check_packing(bits, pack, unpack)
 
 
 @QUICK
@@ -95,7 +87,7 @@ LAYOUTS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "shape"), LAYOUTS, ids=lambda v: str(v).replace(" ", ""))
+@pytest.mark.parametrize(("name", "shape"), LAYOUTS, ids=readable)
 def test_each_block_is_quantised_by_itself(name: str, shape: tuple[int, ...]) -> None:
     """Every axis, padded where needed: the values of the blocks an element-by-element reading of Block finds."""
     fmt: Any = nf.get(name)

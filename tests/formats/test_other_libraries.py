@@ -97,20 +97,43 @@ DEVIATIONS: dict[str, dict[str, tuple[Where, dict[str, tuple[int, int, int, int]
 NEWEST = DEVIATIONS["0.6.0"]
 
 
-@pytest.mark.parametrize("name", FLOATS)
-def test_every_code_is_ml_dtypes_but_for_the_listed_deviations(name: str) -> None:
+def check_deviations(name: str, other: Callable[[str, NDArray[Any]], NDArray[Any]]) -> None:
+    """Raise unless `other` is our encoding but for what the table lists, all of it and no more."""
     table = DEVIATIONS.get(ml_dtypes.__version__, NEWEST)
     for at, x in enumerate(inputs(name)):
-        ours, other = nf.encode_codes(name, x, our_cast(nf.get(name))), theirs(name, x)
+        ours, codes = nf.encode_codes(name, x, our_cast(nf.get(name))), other(name, x)
         listed = np.zeros(x.shape, bool)
         for reason, (where, counts) in table.items():
             if name in counts:
-                deviates = where(name, x) & (ours != other)
-                assert int(deviates.sum()) == counts[name][at], (
-                    f"ml_dtypes {ml_dtypes.__version__}, {x.dtype}: {reason}"
-                )
+                deviates = where(name, x) & (ours != codes)
+                if int(deviates.sum()) != counts[name][at]:
+                    shown = f"ml_dtypes {ml_dtypes.__version__}, {x.dtype}: {reason}"
+                    raise AssertionError(f"{shown}: {deviates.sum()} probes, not {counts[name][at]}")
                 listed |= deviates
-        same_codes(f"{name} from {x.dtype}", x[~listed], ours[~listed], other[~listed])
+        same_codes(f"{name} from {x.dtype}", x[~listed], ours[~listed], codes[~listed])
+
+
+@pytest.mark.parametrize("name", FLOATS)
+def test_every_code_is_ml_dtypes_but_for_the_listed_deviations(name: str) -> None:
+    check_deviations(name, theirs)
+
+
+@pytest.mark.parametrize("name", FLOATS)
+def test_a_deviation_that_disappears_or_spreads_is_noticed(name: str) -> None:
+    def without_any(name: str, x: NDArray[Any]) -> NDArray[Any]:
+        return nf.encode_codes(name, x, our_cast(nf.get(name)))
+
+    def with_one_more(name: str, x: NDArray[Any]) -> NDArray[Any]:
+        codes = theirs(name, x).copy()
+        codes[np.flatnonzero(wide(x) == 1.0)[0]] ^= 1
+        return codes
+
+    with pytest.raises(
+        AssertionError, match=r"float64 is rounded to float32 first.* 0 probes, not|has no zero.* 0 probes, not 5"
+    ):
+        check_deviations(name, without_any)
+    with pytest.raises(AssertionError, match=r"1 of .* wrong"):
+        check_deviations(name, with_one_more)
 
 
 @pytest.mark.parametrize("name", ["e3m2fn", "e2m3fn", "e2m1fn"])
