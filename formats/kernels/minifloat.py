@@ -109,9 +109,30 @@ def code32_nearest(w: Any, p: Any) -> Any:
 
 
 @kernel
+def code32_same_exponents(w: Any, p: Any) -> Any:
+    """The same for formats with float32's own exponents (bfloat16, tf32; g = 1): the bits, rounded where they are cut.
+
+    A carry out of the significand is the next binade's first code, and float32's subnormals are the format's.
+    """
+    shift = I32(I32(23) - p[0])
+    u = I32(w & I32(0x7FFFFFFF))
+    odd = I32(I32(u >> shift) | I32(~p[7])) & I32(1)
+    half = I32(I32(1) << I32(shift - I32(1)))
+    ordinal = I32(I32(u + half + I32(odd - I32(1))) >> shift)
+    ordinal = p[10] if ordinal > p[2] else ordinal
+    return I32(ordinal | I32(I32(w >> I32(31)) & p[4]))
+
+
+@kernel
+def is_alike(p: Any) -> Any:
+    """Whether a plan rounds to nearest and treats both signs alike."""
+    return p[6] == -1 and p[3] == p[2] and p[5] == p[4] and p[11] == (p[10] | p[4]) and p[4] != 0
+
+
+@kernel
 def is_plain(p: Any) -> Any:
     """Whether a plan rounds to nearest, treats both signs alike and leaves float32 subnormals far below (g >= 27)."""
-    return p[6] == -1 and p[3] == p[2] and p[5] == p[4] and p[11] == (p[10] | p[4]) and p[4] != 0 and p[1] >= 27
+    return is_alike(p) and p[1] >= 27
 
 
 @kernel
@@ -122,7 +143,7 @@ def encode32(x: Any, plan: Any, out: Any) -> Any:
     to hold an infinity or NaN.
     """
     p = plan32(plan)
-    plain = is_plain(plan)
+    plain, same = is_plain(plan), is_alike(plan) and plan[1] == 1
     seen = False
     for start in range(0, x.size, 4096):
         bits = x[start : start + 4096].view(np.int32)
@@ -133,7 +154,12 @@ def encode32(x: Any, plan: Any, out: Any) -> Any:
                 w = bits[i]
                 worst = I32(max(worst, I32(w & I32(0x7FFFFFFF))))
                 codes[i] = code32_nearest(w, p)
-        if not plain or worst >= I32(0x7F800000):
+        elif same:
+            for i in range(bits.size):
+                w = bits[i]
+                worst = I32(max(worst, I32(w & I32(0x7FFFFFFF))))
+                codes[i] = code32_same_exponents(w, p)
+        if not (plain or same) or worst >= I32(0x7F800000):
             for i in range(bits.size):
                 w = bits[i]
                 worst = I32(max(worst, I32(w & I32(0x7FFFFFFF))))
