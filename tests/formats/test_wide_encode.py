@@ -1,4 +1,4 @@
-"""Formats with float32's own exponents, which have a kernel path of their own: bfloat16 at every tie, others sampled."""
+"""Formats with float32's own exponents, a kernel path of their own: bfloat16 at every tie, more by samples."""
 
 from __future__ import annotations
 
