@@ -83,8 +83,11 @@ class Scaled:
             raise ValueError(f"Scaled: rule must be one of {', '.join(RULES)}, got {self.rule!r}")
         if self.rule in POWER_OF_TWO_RULES and not _is_e8m0(self.scale.format):
             raise ValueError(f"Scaled: rule {self.rule!r} writes powers of two, as e8m0fnu; got {self.scale.format!r}")
-        if self.rule == "te_nvfp4" and not isinstance(self.scale.format, Scaled):
-            raise ValueError(f"Scaled: rule 'te_nvfp4' needs two-level scales, got {self.scale.format!r}")
+        if self.rule == "te_nvfp4" and not _is_two_level(self.scale.format):
+            raise ValueError(
+                "Scaled: rule 'te_nvfp4' needs two-level scales, minifloats under one float32 a tensor; "
+                f"got {self.scale.format!r}"
+            )
         if self.offset is not None:
             self._check_offset(self.offset.format)
         if self.element.bits > 16:
@@ -133,6 +136,15 @@ def _is_e8m0(fmt: Format) -> bool:
     if not isinstance(fmt, Minifloat) or fmt.signed or fmt.zero or fmt.specials != "fn":
         return False
     return (fmt.exponent_bits, fmt.trailing_significand_bits, fmt.bias) == (8, 0, 127)
+
+
+def _is_two_level(fmt: Format) -> bool:
+    """Whether scales are minifloats that share one float32 scale over the whole tensor."""
+    if not isinstance(fmt, Scaled) or isinstance(fmt.scale.format, Scaled) or fmt.offset is not None:
+        return False
+    float32 = Minifloat(exponent_bits=8, trailing_significand_bits=23)
+    whole_tensor = fmt.block == Block(shape=(WHOLE,), flat=True)
+    return isinstance(fmt.element, Minifloat) and fmt.scale.format == float32 and whole_tensor
 
 
 def bits_per_element(fmt: Format) -> Fraction:

@@ -352,8 +352,21 @@ def decode(encoded: Encoded, dtype: np.dtype[Any]) -> NDArray[Any]:
         raise TypeError(f"decode: {fmt!r} has no scales")
     codes = encoded.planes["codes"].codes
     cut = plan_cut(encoded.shape, fmt.block, encoded.axis, True)
+    _check_planes(encoded, fmt, codes, cut)
     values = _decode_blocks(to_blocks_stored(codes, cut), fmt, encoded.planes, cut.grid, dtype)
     return np.ascontiguousarray(from_stored(stored_order(values, cut), cut)).reshape(cut.shape)  # () would be (1,)
+
+
+def _check_planes(encoded: Encoded, fmt: Scaled, codes: NDArray[Any], cut: Cut) -> None:
+    """Kernels read without bounds checks: an Encoded put together by hand must fit its own shape and format."""
+    if codes.size != int(np.prod(cut.padded, dtype=np.int64)):
+        raise ValueError(f"decode: codes of x with shape {encoded.shape} are stored as {cut.padded}, got {codes.shape}")
+    for key in ("scale", "offset") if fmt.offset is not None else ("scale",):
+        stored = encoded.planes[key].shape
+        if stored != cut.grid and not isinstance(fmt.scale.format, Scaled):
+            raise ValueError(f"decode: {fmt.name} has a {key} per block, stored as {cut.grid}, got {stored}")
+    if len(fmt.element.values()) < 1 << fmt.element.bits:  # a codebook with codes to spare
+        scalar_codec.decode_codes(fmt.element, codes, np.dtype(np.float32))
 
 
 def to_blocks_stored(codes: NDArray[Any], cut: Cut) -> NDArray[Any]:

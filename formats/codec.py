@@ -16,6 +16,7 @@ from formats.block import Format, Scaled
 from formats.cast import DEFAULT, Cast
 from formats.catalogue import get
 from formats.encoded import Encoded, Plane
+from formats.exact import whole
 from formats.layout import pack
 from formats.scalar import Scalar
 
@@ -74,6 +75,7 @@ def quantize(x: Any, fmt: Format | str, axis: int = -1, cast: Cast | None = None
     Returns float32, or float64 for float64 input: each value rounded once from x, scales included.
     Raises ValueError (unknown format, NaN the format cannot hold, blocks that do not divide) and TypeError (dtype).
     """
+    axis = whole("quantize", "axis", axis)
     if _is_torch(x):
         return _through_torch("quantize")(x, fmt, axis, cast, pad)
     description, how = _described(fmt, cast, "quantize")
@@ -92,6 +94,7 @@ def encode(
     Arguments as `quantize`. out: an Encoded of the same format, shape and axis whose planes are overwritten.
     Returns an `Encoded`: `.codes`, `.scales`, `.nbytes` (exactly what is stored), `.to_bytes()`.
     """
+    axis = whole("encode", "axis", axis)
     if _is_torch(x):
         return _through_torch("encode")(x, fmt, axis, cast, pad, out)  # type: ignore[no-any-return]
     description, how = _described(fmt, cast, "encode")

@@ -66,9 +66,12 @@ def power_of_two_code(rule: str, amax: Fraction, element: Any) -> int:
 def stored_scale(ideal: Fraction, fmt: Any) -> Fraction:
     """A positive real as a scale of that float format: nearest, saturating, never zero."""
     if ideal == 0:
-        return ideal
+        return ideal if getattr(fmt, "zero", True) else fmt.min_positive
     if isinstance(fmt, nf.FixedPoint):
         return min(max(Fraction(round(ideal)), Fraction(1)), fmt.max_finite)
+    if fmt.bits <= 8:
+        value = definition(fmt, rounded(fmt, ideal, False, nf.Cast()))
+        return value or fmt.min_positive
     value = nearest_float(ideal, fmt.trailing_significand_bits + 1, fmt.ulp_exponent)
     return min(max(value, fmt.min_positive), fmt.max_finite)
 

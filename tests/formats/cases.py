@@ -54,6 +54,8 @@ PARAMETRIC = (
     "ue4m1:ieee:ties_up",
     "e8m0:nan_top",
     "e8m1:none:bias149",
+    "e4m3:nan_top:bias127",
+    "e8m3:ieee",
     "e5m4:ieee",
     "e6m5:nan_top",
     "e11m0:ieee",

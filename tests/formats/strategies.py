@@ -65,7 +65,7 @@ def blocks(draw: DrawFn) -> nf.Scaled:
     element: Any = draw(scalars().filter(lambda fmt: fmt.max_finite > 0))
     flat = draw(st.booleans())
     shape = draw(st.lists(st.integers(0, 40), min_size=1, max_size=1 if flat else 3))
-    floats = ["float16", "float32", "bfloat16", "e5m2", "e4m3fn", "ue4m3"]
+    floats = ["float16", "float32", "bfloat16", "e5m2", "e4m3fn", "ue4m3", "e8m0fnu", "ue5m3:nan_top:nozero"]
     scale = draw(st.sampled_from(floats)) if rule == "absmax" else "e8m0fnu"
     integer = isinstance(element, nf.FixedPoint) and not element.signed
     offset = nf.Field(format=element) if integer and rule == "absmax" and draw(st.booleans()) else None

@@ -94,6 +94,33 @@ def test_a_block_that_does_not_divide_says_where(door: Any, name: str, shape: An
         door(np.zeros(shape, np.float32), name, axis=axis)
 
 
+@pytest.mark.parametrize("door", [nf.quantize, nf.encode])
+@pytest.mark.parametrize("axis", [None, 1.0, "0", (0, 1)])
+def test_an_axis_is_an_integer(door: Any, axis: Any) -> None:
+    for name in ("mxfp4", "int8"):
+        with pytest.raises(TypeError, match=rf"{door.__name__}: axis must be an integer, got {re.escape(repr(axis))}"):
+            door(np.zeros((2, 32)), name, axis=axis)
+    assert nf.quantize(np.ones((2, 32)), "mxfp4", axis=np.int64(1)).shape == (2, 32)
+
+
+def test_planes_put_together_by_hand_must_fit() -> None:
+    """Kernels read without bounds checks, so what does not fit is refused first."""
+    good = nf.encode(np.ones((4, 64), np.float32), "mxfp4")
+    short = nf.Plane(nf.get("e8m0fnu"), (4, 1), np.full(4, 127, np.uint8))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"decode: mxfp4 has a scale per block, stored as \(4, 2\), got \(4, 1\)"):
+        nf.decode(nf.Encoded(good.format, good.shape, good.axis, {**good.planes, "scale": short}))
+    with pytest.raises(
+        ValueError, match=r"decode: codes of x with shape \(4, 32\) are stored as \(4, 32\), got \(4, 64\)"
+    ):
+        nf.decode(nf.Encoded(good.format, (4, 32), good.axis, good.planes))
+    three = nf.Codebook(label="three", bits=2, entries=(0.0, 0.5, 1.0))
+    fmt = nf.Scaled(element=three, scale=nf.Field(format=nf.get("float32")), block=nf.Block(shape=(4,)))  # type: ignore[arg-type]
+    held = nf.encode(np.ones(4, np.float32), fmt)
+    bad = nf.Plane(three, (4,), np.array([0b11100100], np.uint8))
+    with pytest.raises(ValueError, match=r"decode: code 3 at index \(3,\) is outside 0\.\.2 of three"):
+        nf.decode(nf.Encoded(fmt, held.shape, held.axis, {**held.planes, "codes": bad}))
+
+
 def test_tiles_need_their_axes() -> None:
     with pytest.raises(ValueError, match=r"a block of shape \(4, 4\) needs 2 axes, x has shape \(16,\)"):
         nf.quantize(np.zeros(16, np.float32), "int8:t4x4")

@@ -259,6 +259,16 @@ G32 = nf.Block(shape=(32,))
         ),
         (
             "Scaled",
+            {
+                "element": scalar("e2m1fn"),
+                "scale": nf.Field(format=nf.get("e4m3fn:g32")),
+                "block": G32,
+                "rule": "te_nvfp4",
+            },
+            "needs two-level scales, minifloats under one float32 a tensor",
+        ),
+        (
+            "Scaled",
             {"element": scalar("uint4"), "scale": E8M0, "block": G32, "rule": "floor", "offset": E4M3},
             "an offset needs rule 'absmax', got rule 'floor'",
         ),
