@@ -18,6 +18,7 @@ COLORS = ("#0072B2", "#56B4E9", "#E69F00", "#999999")
 QUALITIES = {"byte_lm": "bits/byte above the unquantised model", "minilm": "1 - cosine to float32 embeddings"}
 NAMES = {"byte_lm": "Byte-level Llama, 0.9 M parameters", "minilm": "all-MiniLM-L6-v2"}
 LITTLE = {"byte_lm": (0.05, "bits/byte"), "minilm": (0.01, "of cosine")}
+BASELINE = "bf16/bf16"
 FLOOR = 1e-4  # losses below it are drawn there: sampling noise
 
 
@@ -106,6 +107,17 @@ def _energy_bars(panel: Any, rows: Sequence[Row], common: dict[Any, Row], names:
     panel.errorbar(left, places, xerr=(left - low, high - left), fmt="none", ecolor="0.35", elinewidth=0.7)
     null = [number(row["bytes_only_energy_uj"]) / 1e3 for row in rows]
     panel.plot(null, places, linestyle="none", marker="|", markersize=9, color="#D55E00", label="bytes-only null model")
+    bits = np.array([number(row["bits_x_bits"]) for row in rows])
+    base = next(index for index, row in enumerate(rows) if row["label"] == BASELINE)
+    panel.plot(
+        bits * (left[base] / bits[base]),
+        places,
+        linestyle="none",
+        marker="x",
+        markersize=4,
+        color="#D55E00",
+        label="bits x bits null model, scaled to bf16",
+    )
     for place, row in zip(places, rows, strict=True):
         _beside(panel, place, _ms(row), _ms(common[row["label"]]))
     _beside(panel, len(rows) - 0.2, "ms at own", f"{number(common[rows[0]['label']]['clock_mhz']):.0f} MHz")
