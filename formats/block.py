@@ -65,7 +65,8 @@ class Scaled:
 
     rule: how an encoder chooses the scale of a block whose largest magnitude is amax.
         floor, ceil, even, rceil: a power of two, from the bits of amax (see formats.scale_rules);
-        absmax: amax / element.max_finite, rounded once to the scale's format; with an offset,
+        absmax: amax / element.max_finite, rounded once to the scale's format, saturating there and never zero where
+            amax is not (a float16 scale stops at 65504: larger elements are clipped); with an offset,
             (max - min) / (element.max_finite - element.min_finite) over the block's range with zero in it;
         te_nvfp4: TransformerEngine's two-level float32 recipe.
     offset: an integer zero point in the element's own units, or None.

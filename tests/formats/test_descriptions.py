@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import FrozenInstanceError, fields
 from fractions import Fraction
 from typing import Any
@@ -108,6 +110,20 @@ def test_numbers_of_numpy_become_plain_ones() -> None:
 )
 def test_aliases(alias: str, name: str) -> None:
     assert nf.get(alias) == nf.get(name)
+
+
+def test_describing_formats_needs_neither_numba_nor_torch() -> None:
+    """In a fresh interpreter: names, values, decisions and the exact reference stay light."""
+    code = (
+        "import sys, formats as nf\n"
+        "from formats.decisions import decisions\n"
+        "nf.get('mxfp4'), nf.get('e4m3fn').values(), repr(nf.get('nvfp4')), nf.get('int4:g128').name\n"
+        "decisions(nf.get('e2m1fn'), nf.Cast())\n"
+        "heavy = {'numba', 'torch', 'scipy', 'sympy', 'matplotlib', 'pandas'} & set(sys.modules)\n"
+        "sys.exit(', '.join(heavy) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_every_name_is_listed_once() -> None:

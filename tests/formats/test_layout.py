@@ -87,28 +87,49 @@ LAYOUTS = [
 ]
 
 
+def check_each_block(fmt: nf.Scaled, x: Any, axis: int) -> None:
+    """Values, scales and bytes of the blocks that an element-by-element reading of Block finds, padded if needed."""
+    owner, grid = block_of_elements(x.shape, fmt.block, axis)
+    want, scales = np.empty(x.shape, np.float32), np.empty(int(np.prod(grid)))
+    for number in range(scales.size):
+        mine = owner == number
+        answer = encode_block(fmt, x[mine], nf.Cast())
+        want[mine], scales[number] = to_dtype(answer.values, np.float32), answer.scale
+    encoded = nf.encode(x, fmt, axis=axis, pad=True)
+    assert encoded.scales.tolist() == scales.reshape(grid).tolist()
+    got = nf.decode(encoded)
+    assert (got == want).all()
+    same_bits(f"axis {axis}", nf.quantize(x, fmt, axis=axis, pad=True), got)
+    extents = np.moveaxis(x, axis, -1).shape[-len(fmt.block.shape) :] if not fmt.block.flat else (x.size,)
+    size = int(np.prod([e or n for e, n in zip(fmt.block.shape, extents, strict=True)]))
+    assert encoded.nbytes == len(encoded.to_bytes()) == tensor_bytes(size * scales.size, scales.size, fmt)
+    assert encoded.planes["codes"].codes.size == size * scales.size
+    if size * scales.size > x.size:
+        with pytest.raises(ValueError, match="does not divide"):
+            nf.encode(x, fmt, axis=axis)
+
+
 @pytest.mark.parametrize(("name", "shape"), LAYOUTS, ids=readable)
 def test_each_block_is_quantised_by_itself(name: str, shape: tuple[int, ...]) -> None:
-    """Every axis, padded where needed: the values of the blocks an element-by-element reading of Block finds."""
-    fmt: Any = nf.get(name)
     x = np.random.default_rng(3).normal(0, 2, shape).astype(np.float32) * 2.0 ** np.arange(shape[-1], dtype=np.float32)
     for axis in range(-len(shape), len(shape)):
-        owner, grid = block_of_elements(shape, fmt.block, axis)
-        want, scales = np.empty(shape, np.float32), np.empty(int(np.prod(grid)))
-        for number in range(scales.size):
-            mine = owner == number
-            answer = encode_block(fmt, x[mine], nf.Cast())
-            want[mine], scales[number] = to_dtype(answer.values, np.float32), answer.scale
-        encoded = nf.encode(x, fmt, axis=axis, pad=True)
-        assert encoded.scales.tolist() == scales.reshape(grid).tolist()
-        got = nf.decode(encoded)
-        assert (got == want).all()
-        same_bits(f"axis {axis}", nf.quantize(x, fmt, axis=axis, pad=True), got)
-        extents = [e or n for e, n in zip(fmt.block.shape, shape[-len(fmt.block.shape) :], strict=True)]
-        size = fmt.block.size or int(np.prod(extents if not fmt.block.flat else shape))
-        size = x.shape[axis] if fmt.block.shape == (0,) and not fmt.block.flat else size
-        assert encoded.nbytes == len(encoded.to_bytes()) == tensor_bytes(size * scales.size, scales.size, fmt)
-        assert encoded.planes["codes"].codes.size == size * scales.size
+        check_each_block(nf.get(name), x, axis)  # type: ignore[arg-type]
+
+
+@QUICK
+@given(st.data())
+def test_blocks_of_any_extent_lie_where_block_says(data: Any) -> None:
+    """Random shapes, axes and blocks: 1 to 3 dimensions, flat or not, larger than the array, whole axes."""
+    shape = tuple(data.draw(st.lists(st.integers(1, 6), min_size=1, max_size=3)))
+    flat = data.draw(st.booleans())
+    extents = data.draw(st.lists(st.integers(0, 8), min_size=1, max_size=1 if flat else len(shape)))
+    fmt = nf.Scaled(
+        element=nf.get("int5:symmetric"),  # type: ignore[arg-type]
+        scale=nf.Field(format=nf.get("float16")),
+        block=nf.Block(shape=tuple(extents), flat=flat),
+    )
+    x = np.random.default_rng(data.draw(st.integers(0, 99))).normal(size=shape).astype(np.float32)
+    check_each_block(fmt, x, data.draw(st.integers(-len(shape), len(shape) - 1)))
 
 
 @pytest.mark.parametrize("name", ["mxfp4", "nvfp4", "int4:g32", "nf4:b64", "e4m3fn:t32x32", "int8:channel"])
