@@ -105,7 +105,8 @@ def code32_nearest(w: Any, p: Any) -> Any:
     steps = I32(I32(significand + half + I32(odd - I32(1))) >> shift)
     ordinal = I32(I32(max(I32(-below), I32(0)) << p[0]) + steps)
     ordinal = p[10] if ordinal > p[2] else ordinal
-    return I32(ordinal | I32(I32(w >> I32(31)) & p[4]))
+    code = I32(ordinal | I32(I32(w >> I32(31)) & p[4]))
+    return p[5] if code == p[4] else code  # minus zero, which FNUZ formats do not have
 
 
 @kernel
@@ -120,13 +121,17 @@ def code32_same_exponents(w: Any, p: Any) -> Any:
     half = I32(I32(1) << I32(shift - I32(1)))
     ordinal = I32(I32(u + half + I32(odd - I32(1))) >> shift)
     ordinal = p[10] if ordinal > p[2] else ordinal
-    return I32(ordinal | I32(I32(w >> I32(31)) & p[4]))
+    code = I32(ordinal | I32(I32(w >> I32(31)) & p[4]))
+    return p[5] if code == p[4] else code  # minus zero, which FNUZ formats do not have
 
 
 @kernel
 def is_alike(p: Any) -> Any:
-    """Whether a plan rounds to nearest and treats both signs alike."""
-    return p[6] == -1 and p[3] == p[2] and p[5] == p[4] and p[11] == (p[10] | p[4]) and p[4] != 0
+    """Whether a plan rounds to nearest and treats both signs alike, zero apart.
+
+    FNUZ formats that overflow to NaN are left out: their NaN is the code of minus zero.
+    """
+    return p[6] == -1 and p[3] == p[2] and p[11] == (p[10] | p[4]) and p[4] != 0 and (p[5] == p[4] or p[10] != p[4])
 
 
 @kernel
