@@ -11,18 +11,19 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 import hwsim as hw
 import mappers as mp
 from studies.common import Progress, Provenance, Row, read_csv, write_csv
 from studies.quickstart_figures import draw_llama, draw_pareto
-from studies.workloads.fidelity import BYTE_LM_BATCH, Pair, Task, measure_all, traced
+from studies.workloads.fidelity import BETWEEN, BYTE_LM_BATCH, Pair, Task, measure_all, traced
 from studies.workloads.scores import agreement, paired
 
 QUESTION = "Which number formats keep a model's quality, and what does each cost in hardware?"
@@ -45,6 +46,14 @@ PAIRS = (
     Pair(label="int3:g32/int8", weight="int3:g32", activation="int8:token"),
     Pair(label=BASELINE, weight="bfloat16", activation="bfloat16"),
 )
+
+
+def _wide(pair: Pair) -> Pair:
+    """The pair with keys and values in the activation's format: what the weight format alone costs in quality."""
+    return replace(pair, label=f"{pair.label}, kv {pair.activation}", kv=pair.activation)
+
+
+WIDE_KV = tuple(_wide(pair) for pair in PAIRS if pair.weight.split(":")[0] != pair.activation.split(":")[0])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,15 +112,24 @@ def costs(minilm: bool) -> list[Row]:
 def _cost_rows(workload: Workload, technology: str, clock: str, hz: float | None) -> list[Row]:
     reports = {}
     for pair in PAIRS:
-        graph = mp.assign(workload.graph, {"*": pair.formats}, default="bfloat16")
+        graph = mp.assign(workload.graph, {"*": pair.formats}, default=BETWEEN)
         reports[pair.label] = mp.evaluate(graph, accelerator(pair, technology, hz), **workload.sizes)
     base = reports[BASELINE]
-    return [_cost_row(workload, technology, clock, pair, reports[pair.label], base) for pair in PAIRS]
+    rows = [_cost_row(workload, technology, clock, pair, reports[pair.label], base) for pair in PAIRS]
+    for row in rows:
+        row["undecided_against"] = "; ".join(_undecided(str(row["label"]), reports)) if clock == "own" else ""
+    return rows
+
+
+def _undecided(label: str, reports: Mapping[str, hw.Report]) -> list[str]:
+    """The pairs whose energy is neither surely above nor surely below this one's: the paired interval holds 1."""
+    ratios = {other: hw.energy_ratio(reports[label], reports[other]) for other in reports if other != label}
+    return [other for other, ratio in ratios.items() if ratio.low <= 1 <= ratio.high]
 
 
 def _cost_row(workload: Workload, technology: str, clock: str, pair: Pair, report: hw.Report, base: hw.Report) -> Row:
     energy, area = report.energy_pj, report.area_um2
-    relative, relative_area = hw.energy_ratio(report, base), report.area["PEs"].ratio(base.area["PEs"])
+    relative, relative_area = hw.energy_ratio(report, base), _array_area(report).ratio(_array_area(base))
     parts = _energy_parts(report)
     null = report.null_models
     return {
@@ -135,9 +153,9 @@ def _cost_row(workload: Workload, technology: str, clock: str, pair: Pair, repor
         "area_mm2": area.value / 1e6,
         "area_low_mm2": area.low / 1e6,
         "area_high_mm2": area.high / 1e6,
-        "pe_area_ratio": relative_area.value,
-        "pe_area_ratio_low": relative_area.low,
-        "pe_area_ratio_high": relative_area.high,
+        "array_area_ratio": relative_area.value,
+        "array_area_ratio_low": relative_area.low,
+        "array_area_ratio_high": relative_area.high,
         "pe_area_status": report.area["PEs"].status,
         "energy_status": energy.status,
         "utilization": report.macs / (float(report.cycles) * report.peak_macs_per_cycle),
@@ -149,9 +167,18 @@ def _cost_row(workload: Workload, technology: str, clock: str, pair: Pair, repor
     }
 
 
+def _array_area(report: hw.Report) -> hw.Cost:
+    """PEs and everything else in the array (registers, scale units, adders); no SRAM, no vector unit."""
+    parts = [cost for name, cost in report.area.items() if name not in ("SRAM", "vector unit")]
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total
+
+
 def _energy_parts(report: hw.Report) -> dict[str, float]:
-    """Energy in pJ: PEs, the rest of the array, SRAM, DRAM."""
-    parts = dict.fromkeys(("pe", "array", "sram", "dram"), 0.0)
+    """Energy in pJ: PEs, the rest of the array, the vector unit, SRAM, DRAM."""
+    parts = dict.fromkeys(("pe", "array", "vector", "sram", "dram"), 0.0)
     for name, cost in report.energy.items():
         key = name.split(" ")[0].lower()
         parts[key if key in parts else "sram" if name.startswith("leakage SRAM") else "array"] += cost.value
@@ -162,12 +189,16 @@ def fidelity(progress: Progress, minilm: bool) -> list[Row]:
     """Both models under every pair, in this run, against the same run without quantisation."""
     models: list[Any] = ["byte_lm"] + ["minilm"] * minilm
     tasks = [Task(workload=model, pair=pair) for model in models for pair in (None, *PAIRS)]
+    tasks += [Task(workload="byte_lm", pair=pair) for pair in WIDE_KV]
     done: dict[tuple[str, str], NDArray[Any]] = {}
     for task, result in measure_all(tasks):
         label = task.pair.label if task.pair else "reference"
         progress(f"{task.workload} {label}")
         done[task.workload, label] = result
     rows = [_byte_lm_row(pair, done["byte_lm", pair.label], done["byte_lm", "reference"]) for pair in PAIRS]
+    for row, pair in zip(rows, PAIRS, strict=True):
+        wide = done.get(("byte_lm", _wide(pair).label), done["byte_lm", pair.label])
+        row["loss_kv_activation"] = float(np.mean(wide - done["byte_lm", "reference"]))
     if minilm:
         rows += [_minilm_row(pair, done["minilm", pair.label], done["minilm", "reference"]) for pair in PAIRS]
     return rows
@@ -201,6 +232,7 @@ def _quality(pair: Pair, workload: str, loss: float, error: float, samples: int,
         "cosine_mean": None,
         "cosine_p1": None,
         "top10_overlap": None,
+        "loss_kv_activation": None,
     }
 
 
@@ -218,7 +250,7 @@ def run(out: Path, args: argparse.Namespace) -> None:
     """Measure, price, write the tables, draw."""
     del args
     absent = minilm_absence()
-    count = 2 + (1 + len(PAIRS)) * (1 if absent else 2)
+    count = 2 + (1 + len(PAIRS)) * (1 if absent else 2) + len(WIDE_KV)
     progress = Progress("quickstart", count)
     if absent:
         print(f"MiniLM is left out: {absent}")
@@ -261,22 +293,31 @@ def table_text(measured: list[Row], priced: list[Row]) -> str:
         for row in priced
         if row["technology"] == TECHNOLOGIES[0] and row["clock"] == "own"
     }
-    head = f"{'weight/activation':<24}{'bits/byte lost':>18}{'MiniLM cosine':>15}{'top-10':>8}"
-    head += f"{'energy vs bf16':>22}{'PE area vs bf16':>22}"
+    head = f"{'weight/activation':<24}{'bits/byte lost':>18}{'kv as act.':>11}{'MiniLM cosine':>15}{'top-10':>8}"
+    head += f"{'energy / bf16':>22}{'array area / bf16':>22}{'unpriced':>10}"
     lines = [f"\n{TECHNOLOGIES[0]}, byte model, own clock; interval in brackets", head]
     for pair in PAIRS:
         loss, price = quality["byte_lm", pair.label], cost["byte_lm", pair.label]
         text = quality.get(("minilm", pair.label))
         lines.append(
             f"{pair.label:<24}{_number(loss['loss']):>10.4f} +-{_number(loss['loss_standard_error']):.4f}"
+            + f"{_number(loss['loss_kv_activation']):>11.4f}"
             + (
                 f"{_number(text['cosine_mean']):>15.4f}{_number(text['top10_overlap']):>8.3f}"
                 if text
                 else f"{'-':>15}{'-':>8}"
             )
-            + f"{_interval(price, 'energy_ratio'):>22}{_interval(price, 'pe_area_ratio'):>22}"
+            + f"{_interval(price, 'energy_ratio'):>22}{_interval(price, 'array_area_ratio'):>22}"
+            + f"{_number(price['unpriced_share']):>10.0%}"
         )
+    lines.append(
+        "kv as act.: with attention's keys and values in the activation's format; they are in the weight's elsewhere"
+    )
     return "\n".join(lines)
+
+
+def _agreement(row: Row) -> str:
+    return f"{_number(row['cosine_mean']):>15.4f}{_number(row['top10_overlap']):>8.3f}"
 
 
 def _number(cell: object) -> float:

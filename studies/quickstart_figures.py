@@ -13,8 +13,8 @@ from studies.common import Row
 from studies.plots import new_figure, pareto_scatter, place_labels, save, style
 
 NODE = "ihp130"  # the manufacturable one
-PARTS = (("pe", "PEs"), ("array", "rest of the array"), ("sram", "SRAM"), ("dram", "DRAM"))
-COLORS = ("#0072B2", "#56B4E9", "#E69F00", "#999999")
+PARTS = (("pe", "PEs"), ("array", "rest of the array"), ("vector", "vector unit"), ("sram", "SRAM"), ("dram", "DRAM"))
+COLORS = ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#999999")
 QUALITIES = {"byte_lm": "bits/byte above the unquantised model", "minilm": "1 - cosine to float32 embeddings"}
 NAMES = {"byte_lm": "Byte-level Llama, 0.9 M parameters", "minilm": "all-MiniLM-L6-v2"}
 LITTLE = {"byte_lm": (0.05, "bits/byte"), "minilm": (0.01, "of cosine")}
@@ -55,22 +55,28 @@ def draw_pareto(measured: Sequence[Row], priced: Sequence[Row], out: Path) -> No
         panel.set(
             xlabel=f"energy of this model on a 64x64 array, relative to bf16/bf16 ({NODE})",
             ylabel=f"{QUALITIES[model]} (n = {quality[0]['samples']:,})",
-            title=f"{NAMES[model]}\n{_finding(model, labels, x, loss)}",
+            title=f"{NAMES[model]}\n{_finding(model, labels, x, loss, cost)}",
         )
         panel.set_xticks([0.1, 0.2, 0.3, 0.5, 1.0], ["0.1", "0.2", "0.3", "0.5", "1"])
         panel.minorticks_off()
-        labelled.append((panel, x, y, labels))
+        marked = [f"{name} (below {FLOOR:g})" if low else name for name, low in zip(labels, loss < FLOOR, strict=True)]
+        labelled.append((panel, x, y, marked))
     for item in labelled:
         place_labels(*item)
     save(figure, out, "quickstart")
 
 
-def _finding(model: str, labels: Sequence[str], energy: NDArray[np.float64], loss: NDArray[np.float64]) -> str:
-    """The pair with the least energy among those that lose little."""
+def _finding(
+    model: str, labels: Sequence[str], energy: NDArray[np.float64], loss: NDArray[np.float64], cost: dict[Any, Row]
+) -> str:
+    """The pair with the least energy among those that lose little, and those it cannot be told from."""
     limit, unit = LITTLE[model]
     good = np.flatnonzero(loss < limit)
     best = int(good[np.argmin(energy[good])])
-    return f"least energy losing under {limit} {unit}:\n{labels[best]}, {energy[best]:.2f} of bf16's"
+    against = str(cost[labels[best]]["undecided_against"] or "").split("; ")
+    open_pairs = [name for name, lost in zip(labels, loss, strict=True) if lost < limit and name in against]
+    text = f"least energy losing under {limit} {unit}: {labels[best].split('/')[0]}, {energy[best]:.2f} of bf16's"
+    return text + (f"\nundecided against {', '.join(open_pairs)}" if open_pairs else "")
 
 
 @style()

@@ -21,23 +21,25 @@ import mappers as mp
 from studies.common import require
 
 Workload = Literal["byte_lm", "minilm"]
+BETWEEN = "bfloat16"  # values between products, as the costs have them
 BYTE_LM_BATCH, MINILM_BATCH = 8, 10
 TEXT_PAIRS = 150  # 300 texts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pair:
-    """weight: format of weights, and of attention's keys and values (the array has one kind of right-hand operand).
-    activation: format of everything else that is multiplied. label: for tables and plots."""
+    """weight, activation: formats of the operands. label: for tables and plots.
+    kv: format of attention's keys and values; None is the weight's, for an array has one kind of right-hand operand."""
 
     label: str
     weight: str
     activation: str
+    kv: str | None = None
 
     @property
     def formats(self) -> mp.Formats:
         """As `mappers.assign` takes it."""
-        return mp.Formats(weight=self.weight, activation=self.activation, kv=self.weight)
+        return mp.Formats(weight=self.weight, activation=self.activation, kv=self.kv or self.weight)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,7 +72,7 @@ def measure(task: Task, accumulate: Literal["float32", "float64"] = "float32") -
     torch = require("torch", "torch")
     graph, weights = traced(task.workload)
     if task.pair is not None:
-        graph = mp.assign(graph, {"*": task.pair.formats})
+        graph = mp.assign(graph, {"*": task.pair.formats}, default=BETWEEN)
     run = mp.prepare(graph, weights, accumulate=accumulate, pad=True)
     with torch.no_grad():
         if task.workload == "byte_lm":

@@ -51,12 +51,24 @@ def test_every_model_is_priced_under_every_pair() -> None:
     assert len(keys) == len(rows) == len(models) * len(LABELS) * 2 * 2
     assert {row["workload"] for row in rows} == models
     for row in rows:
-        parts = sum(float(str(row[f"energy_{part}_uj"])) for part in ("pe", "array", "sram", "dram"))
+        parts = sum(float(str(row[f"energy_{part}_uj"])) for part in ("pe", "array", "vector", "sram", "dram"))
         assert parts == pytest.approx(row["energy_uj"])
         assert row["energy_low_uj"] <= row["energy_uj"] <= row["energy_high_uj"]
         assert 0 < row["pe_energy_share"] < 1
         if row["label"] == quickstart.BASELINE:
             assert row["energy_ratio"] == row["energy_ratio_low"] == row["energy_ratio_high"] == 1.0
+
+
+def test_undecided_is_mutual_and_never_about_itself() -> None:
+    rows = [row for row in quickstart.costs(minilm=False) if row["clock"] == "own"]
+    held = {
+        (row["workload"], row["technology"], row["label"]): set(str(row["undecided_against"]).split("; ")) - {""}
+        for row in rows
+    }
+    assert any(held.values())
+    for (workload, node, label), others in held.items():
+        assert label not in others
+        assert all(label in held[workload, node, other] for other in others)
 
 
 def test_clocks_are_own_or_common_per_node() -> None:
