@@ -138,9 +138,24 @@ def gemm_report(
     bits_a: Any = None,
     bits_b: Any = None,
     output_bits: Any = OUTPUT_BITS,
+    a_elements: ArrayLike | None = None,
+    b_elements: ArrayLike | None = None,
+    mac_bits: ArrayLike | None = None,
 ) -> Report:
     """Many GEMMs in one setting as one Report, a row each. Arguments as in `gemm_columns`; names: one a row."""
-    columns, counts = gemm_columns(m, k, n, batch, where, bits_a=bits_a, bits_b=bits_b, output_bits=output_bits)
+    columns, counts = gemm_columns(
+        m,
+        k,
+        n,
+        batch,
+        where,
+        bits_a=bits_a,
+        bits_b=bits_b,
+        output_bits=output_bits,
+        a_elements=a_elements,
+        b_elements=b_elements,
+        mac_bits=mac_bits,
+    )
     prices = setting_prices(where)
     mark = _mark(where)
     unpriced = _unpriced(where, counts, prices, float(columns["bytes"].sum()), mark)
@@ -178,10 +193,16 @@ def gemm_columns(
     bits_a: Any = None,
     bits_b: Any = None,
     output_bits: Any = OUTPUT_BITS,
+    a_elements: ArrayLike | None = None,
+    b_elements: ArrayLike | None = None,
+    mac_bits: ArrayLike | None = None,
 ) -> tuple[dict[str, NDArray[Any]], Counts]:
     """Columns and action counts of GEMMs given as one-dimensional arrays of one length (or scalars).
 
     bits_a, bits_b: stored bits per element, scales included; None takes the PE's formats. output_bits: of a result.
+    a_elements, b_elements: distinct elements of the stored tensors, all products together, for DRAM bytes and null
+    models; None for batch m k and batch k n. Words that the SRAM hands to the array do not depend on them.
+    mac_bits: bits of an element of a times those of one of b, for the bits_x_bits null model; None takes the PE's.
     Each a number, or one per GEMM.
     Returns the columns of Report.columns and the counts its prices apply to.
     """
@@ -202,9 +223,12 @@ def gemm_columns(
         if splits.max(initial=1) > 1:
             cycles = _split_cycles(array, ms, ks, ns, batches, splits)
     counts = array_counts(array, ms, ks, ns, batches, cycles)
-    moved = traffic.gemm_traffic(ms, ks, ns, batches, stored, _capacity(where), strips, _streams(array))
+    tensors = (_each("a_elements", a_elements, shape, np.int64), _each("b_elements", b_elements, shape, np.int64))
+    moved = traffic.gemm_traffic(ms, ks, ns, batches, stored, _capacity(where), strips, _streams(array), tensors)
     limits = _memory_counts(where, cycles, moved, stored, counts)
-    elements = nf.element_of(pe.a_format).bits * nf.element_of(pe.b_format).bits
+    elements = _each("mac_bits", mac_bits, shape, np.float64)
+    if elements is None:
+        elements = float(nf.element_of(pe.a_format).bits * nf.element_of(pe.b_format).bits)
     macs = ms * ks * ns * batches
     compute = cycles["cycles"]
     total = np.maximum(compute, np.maximum(limits["dram"], limits["sram"]))
@@ -227,10 +251,25 @@ def gemm_columns(
         "b_fetches": moved.b_fetches,
         "bound": np.where(total > compute, memory, busy),
         "utilization": macs / (total * float(array.peak_macs_per_cycle)),
-        "bits_x_bits": macs * float(elements),
+        "bits_x_bits": macs * elements,
         "bytes_only_cycles": _dram_cycles(where, moved.once_bytes),
     }
     return columns, counts
+
+
+def _each(name: str, value: ArrayLike | None, shape: tuple[int, ...], dtype: type[np.generic]) -> Any:
+    """An optional number or one per GEMM as an array of `shape`; None stays None."""
+    if value is None:
+        return None
+    array = np.asarray(value)
+    if array.dtype.kind not in ("iu" if dtype is np.int64 else "iuf"):
+        kind = "integers" if dtype is np.int64 else "numbers"
+        raise TypeError(f"gemm_columns: {name} must be {kind}, one or one per GEMM, got {array.dtype} {value!r}")
+    if array.shape not in ((), (1,), shape):
+        raise ValueError(f"gemm_columns: {name} needs one value or shape {shape}, got {array.shape}")
+    if (array < 0).any():
+        raise ValueError(f"gemm_columns: {name} must be 0 or more, got {array.min()}")
+    return np.broadcast_to(array, shape).astype(dtype)
 
 
 def _cycles(array: SystolicArray, m: Any, k: Any, n: Any, batch: Any) -> dict[str, NDArray[Any]]:

@@ -89,11 +89,15 @@ def gemm_traffic(
     sram_bits: int,
     strip_bits: Ints,
     sums_move_for: str,
+    stored_elements: tuple[Any, Any] = (None, None),
 ) -> Traffic:
     """Traffic of `batch` products. bits: per element of a, b and the result.
 
     strip_bits: partial sums of one strip of columns, all streamed rows.  sums_move_for: "a" or "b", the operand that
     streams through the array (its rows are what is split), or "" where sums stay in the PEs.
+    stored_elements: of a and b as they lie in DRAM, all products together; None: batch m k and batch k n. Fewer where
+    products share an operand (grouped heads) or overlap in it (convolutions); how often it is fetched is decided by
+    m k and k n all the same.
     """
     half = sram_bits // 16  # bytes of one half
     one_a, one_b = tensor_bytes(m * k, bits[0]), tensor_bytes(k * n, bits[1])
@@ -104,9 +108,10 @@ def gemm_traffic(
     b_times = np.maximum(parts_a, splits) if sums_move_for == "a" else parts_a
     a_times = np.maximum(parts_b, splits) if sums_move_for == "b" else parts_b
     hold_b_cheaper = one_a * a_times + one_b <= one_b * b_times + one_a
+    a_elements, b_elements = stored_elements
     return Traffic(
-        a_bytes=tensor_bytes(batch * m * k, bits[0]),
-        b_bytes=tensor_bytes(batch * k * n, bits[1]),
+        a_bytes=tensor_bytes(batch * m * k if a_elements is None else a_elements, bits[0]),
+        b_bytes=tensor_bytes(batch * k * n if b_elements is None else b_elements, bits[1]),
         output_bytes=tensor_bytes(batch * m * n, bits[2]),
         a_fetches=np.where(hold_b_cheaper, a_times, 1),
         b_fetches=np.where(hold_b_cheaper, 1, b_times),

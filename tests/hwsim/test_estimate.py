@@ -246,6 +246,36 @@ def test_bits_per_row_override_the_formats() -> None:
     assert columns["bytes"].tolist() == [256 + 256 + 256, 144 + 256 + 512]
 
 
+def test_shared_operands_are_stored_once_and_read_by_the_array_as_before() -> None:
+    where = hw.setting(chip())
+    sizes: tuple[Any, ...] = ([16, 16], [16, 16], [16, 16], 4, where)
+    plain, before = hw.gemm_columns(*sizes, output_bits=8)
+    shared, after = hw.gemm_columns(*sizes, output_bits=8, a_elements=[1024, 100], b_elements=256, mac_bits=[64, 32])
+    assert plain["bytes"].tolist() == [3072, 3072]
+    assert shared["bytes"].tolist() == shared["tensor_bytes"].tolist() == [1024 + 256 + 1024, 100 + 256 + 1024]
+    assert shared["bits_x_bits"].tolist() == [64 * 16384, 32 * 16384]
+    assert after["DRAM reads"].tolist() == [8 * 1280, 8 * 356]
+    assert (after["SRAM reads"] == before["SRAM reads"]).all()
+    assert (before["SRAM writes"] - after["SRAM writes"]).tolist() == [8 * 768, 8 * 1692], "only what DRAM brings"
+    report = hw.gemm_report(["x"], [16], [16], [16], where, batch=4, b_elements=256, mac_bits=1)
+    assert report.null_models["bits_x_bits"] == 16384
+    assert report.total("tensor_bytes") == 1024 + 256 + 2048
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"a_elements": [1, 2, 3]}, ValueError, r"a_elements needs one value or shape \(2,\), got \(3,\)"),
+        ({"b_elements": 1.5}, TypeError, "b_elements must be integers, one or one per GEMM, got float64 1.5"),
+        ({"b_elements": -1}, ValueError, "b_elements must be 0 or more, got -1"),
+        ({"mac_bits": "64"}, TypeError, "mac_bits must be numbers, one or one per GEMM, got <U2 '64'"),
+    ],
+)
+def test_what_is_no_count_of_elements_is_refused(arguments: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        hw.gemm_columns([1, 2], 3, 4, 1, hw.setting(chip()), **arguments)
+
+
 def test_a_technology_without_energy_still_gives_cycles_and_area() -> None:
     report = hw.estimate(hw.Gemm(10, 20, 30), chip(technology="sky130hd"))
     assert report.area_um2.value > 0
