@@ -13,6 +13,7 @@ from mappers.graph import Graph
 from mappers.multiply import Accumulate, Multiplier, Observe, run_product
 from mappers.node import Argument, FormatName, Node, Ref, Torch, sizes_in
 from mappers.rewrite import ancestors
+from mappers.rounding import rounds, stored
 from mappers.symbolic import compile_sizes, symbols_of, to_text
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ def prepare(
         (BLAS order). Products without formats run as the ATen operator they are, in the graph's dtype.
     pad: lets weights and activations whose length no block divides be padded with zeros (as formats.quantize's pad).
 
+    A graph with a default format stores every floating-point value it computes in it, outputs and attention's scores
+    included: the values `evaluate` moves are the ones used here. Inputs and weights are taken as given.
+
     Raises ImportError without torch; ValueError for a missing weight, and for a shape or dtype that differs.
     """
     try:
@@ -54,7 +58,7 @@ def prepare(
     if accumulate not in ("float64", "float32"):
         raise ValueError(f"execute: accumulate must be 'float64' or 'float32', got {accumulate!r}")
     with torch.no_grad():
-        return Executor(graph, weights, Multiplier(accumulate=accumulate, pad=pad))
+        return Executor(graph, weights, Multiplier(accumulate=accumulate, pad=pad, values=graph.default))
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,7 @@ class Executor:
             if node.products and node.formats is not None:
                 values[node.name] = run_product(self._multiplier, node, tuple(arguments), keywords, observe)
             else:
-                values[node.name] = step.run(*arguments, **keywords)
+                values[node.name] = self._stored(node, step.run(*arguments, **keywords))
                 if _in_place(node):
                     self._multiplier.recent.clear()  # what was quantised may have changed
             for name in step.last:
@@ -139,7 +143,18 @@ class Executor:
             if constant and not node.products and not _in_place(node) and not _sizes(node):
                 arguments = self._resolve(node.operands, {}, ())
                 keywords = {key: self._resolve(value, {}, ()) for key, value in node.attributes}
-                self._constants[node.name] = _operator(node)(*arguments, **keywords)
+                self._constants[node.name] = self._stored(node, _operator(node)(*arguments, **keywords))
+
+    def _stored(self, node: Node, value: Value) -> Value:
+        """What a node made, in the graph's default format."""
+        fmt = self.graph.default
+        if fmt is None or not rounds(node):
+            return value
+        if isinstance(value, tuple | list):
+            return tuple(stored(node, item, fmt) for item in value)
+        result = stored(node, value, fmt)
+        # Whoever reads the tensor that was written in place must see the rounded values too.
+        return value.copy_(result) if _in_place(node) and result is not value else result
 
     def _quantize_weights(self) -> None:
         """Put the weight operand of every product with formats into its format."""

@@ -5,7 +5,8 @@ Operands are quantised along the axis that is summed over. The product itself is
         the formats prove that float32 holds every partial sum, float32 is used, which gives the same bits;
     "float32": multiplied and summed in float32, in BLAS's own order;
     a formats accumulator: `formats.matmul` in its sequential order.
-A bias is added in float32 after that rounding, and the result is cast to the dtype the graph was traced in.
+A bias is added in float32 after that rounding, and the result is rounded to the graph's default format (where it has
+one) and cast to the dtype the graph was traced in.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 import formats as nf
 from mappers.aten import base_name, conv_groups
 from mappers.node import FormatName, Node, Product
+from mappers.rounding import stored
 
 if TYPE_CHECKING:
     import torch
@@ -49,10 +51,12 @@ def exact_in_float32(a: FormatName, b: FormatName, k: int) -> bool:
 
 @dataclass(frozen=True)
 class Multiplier:
-    """How products are done: accumulate for nodes without an accumulator of their own, pad for `formats.quantize`."""
+    """How products are done: accumulate for nodes without an accumulator of their own, pad for `formats.quantize`,
+    values the format results are stored in (None: as they are)."""
 
     accumulate: Accumulate = "float64"
     pad: bool = False
+    values: FormatName | None = None
     cache: Cache = field(default_factory=dict)
     recent: list[tuple[torch.Tensor, FormatName, int, torch.Tensor]] = field(default_factory=list)
 
@@ -154,7 +158,7 @@ def _matmul(
     if name in ("addmm", "baddbmm"):
         beta, alpha = keywords.get("beta", 1), keywords.get("alpha", 1)
         out = arguments[0].float() * beta + out * alpha if (beta, alpha) != (1, 1) else out + arguments[0].float()
-    return out.to(a.dtype)
+    return stored(node, out, multiplier.values).to(a.dtype)
 
 
 def _grouped(
@@ -180,7 +184,6 @@ def _convolution(
     multiplier: Multiplier, node: Node, arguments: tuple[Any, ...], keywords: dict[str, Any], observe: Observe | None
 ) -> Any:
     """im2col: each output place reads one row of channels * kernel inputs, quantised as that row."""
-    import torch
 
     (item,) = node.products
     names = _names(node, item)
@@ -201,7 +204,7 @@ def _convolution(
     bias = arguments[2] if len(arguments) > 2 else None
     if bias is not None:
         out = out + bias.float().reshape(-1, *[1] * (x.dim() - 2))
-    return out.to(torch.result_type(x, x))
+    return stored(node, out, multiplier.values).to(x.dtype)
 
 
 def _window(x: torch.Tensor, arguments: tuple[Any, ...]) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
@@ -245,34 +248,34 @@ def _attention(
 ) -> Any:
     """softmax(q k^T * scale + mask) v, softmax in float32; q and k quantised along the head dimension.
 
-    Probabilities are quantised along the keys. So is v, in the blocks the second product sums over; but a format with
-    one scale a row scales v per token (along the head dimension), the only way a cache can be appended to. Blocks along
-    the keys are padded: the number of keys is the data's, not the format's.
+    Probabilities and v are quantised along the keys, the axis the second product sums over, so that a scale applies
+    to whole partial sums. A cache that grows would need a running scale: here each call scales v over the keys it has.
+    Blocks along the keys are padded: the number of keys is the data's, not the format's. Scores go through memory:
+    they are stored in the graph's default format before scale, mask and softmax.
     """
     import torch
 
     scores, values = node.products
     q_names, v_names = _names(node, scores), _names(node, values)
     q, k, v = arguments[:3]
-    fmt = nf.get(v_names[1])
-    per_token = isinstance(fmt, nf.Scaled) and fmt.block.shape == (0,) and not fmt.block.flat
     qa = multiplier.operand(node, 0, q, q_names[0], -1)
     qk = _per_head(multiplier.operand(node, 1, k, q_names[1], -1), q)
     logits = multiplier.multiply(node, qa, qk.transpose(-1, -2), q_names)
     if observe:
         observe(node, scores, qa, qk.transpose(-1, -2), logits)
     scale = keywords.get("scale")
+    logits = stored(node, logits, multiplier.values)
     logits = logits * (q.shape[-1] ** -0.5 if scale is None else scale)
     logits, blind = _masked(logits, arguments, keywords)
     probabilities = torch.softmax(logits, dim=-1)
     if blind:  # a query that may see nothing gets zeros, as aten's attention gives
         probabilities = probabilities.nan_to_num(nan=0.0)
     pa = multiplier.quantize(node, "probabilities", probabilities, v_names[0], -1, True)
-    pv = _per_head(multiplier.quantize(node, "operand 2", v, v_names[1], -1 if per_token else -2, True), q)
+    pv = _per_head(multiplier.quantize(node, "operand 2", v, v_names[1], -2, True), q)
     out = multiplier.multiply(node, pa, pv, v_names)
     if observe:
         observe(node, values, pa, pv, out)
-    return out.to(q.dtype)
+    return stored(node, out, multiplier.values).to(q.dtype)
 
 
 def _per_head(x: torch.Tensor, q: torch.Tensor) -> torch.Tensor:

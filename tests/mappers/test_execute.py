@@ -119,9 +119,9 @@ def test_every_operand_of_every_product_is_recomputed(which, formats, request):
                 scaled = scaled.masked_fill(mask[:, None, None, :] == 0, float("-inf"))
             assert (a == activation(torch.softmax(scaled, -1).numpy())).all()
             v = values[node.operands[2]].numpy()
-            per_token = (formats.kv or formats.activation) == "int8:token"
-            stored = kv(v) if per_token else kv(v.swapaxes(-1, -2)).swapaxes(-1, -2)
-            assert (b == np.repeat(stored, item.shared, axis=1)).all()
+            # Along the keys, the axis summed over, for one scale a row too.
+            along_keys = kv(v.swapaxes(-1, -2)).swapaxes(-1, -2)
+            assert (b == np.repeat(along_keys, item.shared, axis=1)).all()
             assert (out == c).all()
 
 
@@ -170,7 +170,7 @@ def test_decode_continues_a_prefill(llama_model, decode_graph):
     assert all(map(torch.equal, grown, expected[1:]))
     whole = llama_model(input_ids=ids, use_cache=False).logits[:, -1:]
     assert (logits - whole).abs().max() < 1e-6
-    # A quantised cache: the same step with kv in int8 per token.
+    # A quantised cache: the same step with kv in int8, a scale per row of what is summed.
     quantised = mp.assign(decode_graph, {"*": mp.Formats("float32", "float32", kv="int8:token")})
     moved = (mp.execute(quantised, [ids[:, -1:], *flat], weights)[0] - logits).abs().max()
     assert 0 < moved < 0.01
