@@ -11,7 +11,7 @@ from math import inf
 
 import formats as nf
 from hwsim.array import SystolicArray
-from hwsim.array_cost import array_area, mac_pe
+from hwsim.array_cost import array_area, mac_pe, period_ns
 from hwsim.cost import Cost
 from hwsim.memory import Memory, lpddr5, sram
 from hwsim.technology import Technology, technology
@@ -45,7 +45,8 @@ class Accelerator:
     sram: None for 512 KiB of 28 nm SRAM scaled to the technology; a Memory of another node is refused.
     dram: None for lpddr5().
     technology: name or Technology.
-    clock_hz: None for the clock of the slowest PE, 1 / delay, as synthesised without wires.
+    clock_hz: None for the clock of the slowest PE, 1 / delay, as synthesised without wires; what is slower than a PE
+        (block-scale units) is pipelined.
     """
 
     array: SystolicArray
@@ -73,7 +74,7 @@ class Accelerator:
                     f"scale it first: Memory.scaled(Scaling(...)), or sram(kib, {tech.name!r})"
                 )
         if self.clock_hz is None:
-            slowest = max(mac_pe(array).delay_ns(tech).value for array in self.arrays)
+            slowest = max(period_ns(array, tech) for array in self.arrays)
             object.__setattr__(self, "clock_hz", 1e9 / slowest)
         if not 0 < self.clock < inf:
             raise ValueError(f"Accelerator: clock_hz must be positive, got {self.clock_hz!r}")

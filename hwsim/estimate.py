@@ -22,7 +22,7 @@ import formats as nf
 from hwsim import array_cost, traffic
 from hwsim.accelerator import Accelerator, array_name
 from hwsim.array import Gemm, SystolicArray
-from hwsim.array_cost import Counts, Ints, array_area, array_counts, array_prices, mac_pe, wiring
+from hwsim.array_cost import Counts, Ints, array_area, array_counts, array_prices, mac_pe, period_ns, wiring
 from hwsim.cost import Cost
 from hwsim.cycles import gemm_cycles
 from hwsim.memory import Memory
@@ -65,13 +65,8 @@ def setting(
         raise TypeError(f"estimate: needs a SystolicArray or an Accelerator, got {type(target).__name__} {target!r}")
     model = technology(tech if tech is not None else DEFAULT_TECHNOLOGY)
     return Setting(
-        array=target, tech=model, clock_hz=_array_clock(target, model), label=f"{array_name(target)}, {model.name}"
+        array=target, tech=model, clock_hz=1e9 / period_ns(target, model), label=f"{array_name(target)}, {model.name}"
     )
-
-
-@cache
-def _array_clock(array: SystolicArray, tech: Technology) -> float:
-    return 1e9 / mac_pe(array).delay_ns(tech).value
 
 
 def estimate(
@@ -222,7 +217,7 @@ def gemm_columns(
         splits = np.maximum(-(-strips // (_capacity(where) // 2)), 1)
         if splits.max(initial=1) > 1:
             cycles = _split_cycles(array, ms, ks, ns, batches, splits)
-    counts = array_counts(array, ms, ks, ns, batches, cycles)
+    counts = array_counts(array, where.tech, ms, ks, ns, batches, cycles)
     tensors = (_each("a_elements", a_elements, shape, np.int64), _each("b_elements", b_elements, shape, np.int64))
     moved = traffic.gemm_traffic(ms, ks, ns, batches, stored, _capacity(where), strips, _streams(array), tensors)
     limits = _memory_counts(where, cycles, moved, stored, counts)
@@ -395,6 +390,7 @@ def assumptions(where: Setting) -> tuple[str, ...]:
         f"{where.tech.name}: {where.tech.title}; pre-layout synthesis, delays by abc, no wires",
         f"clock {where.clock_hz / 1e6:.4g} MHz",
         *array_cost.ASSUMPTIONS,
+        *array_cost.pipeline_assumptions(where.array, where.tech),
         f"assumed: results are written at {OUTPUT_BITS} bits unless output_bits says otherwise",
     ]
     if where.sram is not None and where.dram is not None:

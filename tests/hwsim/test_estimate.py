@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 import formats as nf
 import hwsim as hw
-from hwsim.array_cost import array_counts, array_parts, block_units
+from hwsim.array_cost import array_counts, array_parts, block_units, period_ns, pipeline_ranks
 from hwsim.cycles import DATAFLOWS, Dataflow, gemm_cycles
 from hwsim.traffic import gemm_traffic, tensor_bytes
 
 INT8 = hw.MacPE("int8", "int8")
+IHP130 = hw.technology("ihp130")
 
 
 def array(rows: int = 8, columns: int = 4, dataflow: Dataflow = "weight_stationary", pe: hw.MacPE = INT8) -> Any:
@@ -52,24 +53,25 @@ def test_a_lane_cycle_is_one_pe_action() -> None:
 def test_area_of_an_array_counts_every_part() -> None:
     grid = array(rows=4, columns=3)
     parts = {name: {leaf.path: leaf.count * dict(leaf.parameters).get("width", 0) for leaf in tree.leaves()}
-             for name, tree in array_parts(grid).items()}  # fmt: skip
+             for name, tree in array_parts(grid, IHP130).items()}  # fmt: skip
     assert parts == {
         "operand registers": {"operand_registers/left": 12 * 8, "operand_registers/top": 12 * 8},
         "skew registers": {"skew_registers/rows": 8 * (1 + 2 + 3)},
         "fold adders": {"fold_adders/add": 3 * 32},
     }
-    stays = array_parts(array(rows=4, columns=3, dataflow="output_stationary"))
+    stays = array_parts(array(rows=4, columns=3, dataflow="output_stationary"), IHP130)
     assert set(stays) == {"operand registers", "skew registers"}
     assert [leaf.count for leaf in stays["skew registers"].leaves()] == [6, 3]
 
 
 @pytest.mark.parametrize(("rows", "dataflow", "units"), [
     (64, "weight_stationary", 2 * 4), (16, "input_stationary", 4), (33, "weight_stationary", 2 * 4),
-    (16, "output_stationary", 16 * 4)])  # fmt: skip
+    (34, "weight_stationary", 2 * 4), (35, "weight_stationary", 3 * 4), (48, "weight_stationary", 2 * 4),
+    (24, "weight_stationary", 2 * 4), (16, "output_stationary", 16 * 4)])  # fmt: skip
 def test_block_scale_units_per_column_or_per_pe(rows: int, dataflow: Dataflow, units: int) -> None:
     grid = array(rows=rows, dataflow=dataflow, pe=hw.MacPE("mxfp4", "mxfp4"))
     assert block_units(grid) == units
-    assert "fold adders" not in array_parts(grid)
+    assert "fold adders" not in array_parts(grid, IHP130)
 
 
 def test_block_scale_units_act_once_a_block() -> None:
@@ -82,6 +84,61 @@ def test_block_scale_units_act_once_a_block() -> None:
         grid = array(rows=rows, dataflow=dataflow, pe=mx)  # type: ignore[arg-type]
         report = hw.estimate(hw.Gemm(5, 100, 3, 2), grid)
         assert report.counts["block-scale units"].tolist() == [2 * 5 * 3 * expected], (rows, dataflow)
+
+
+@pytest.mark.parametrize("rows", [8, 16, 24, 31, 32, 33, 48, 64, 80])
+@pytest.mark.parametrize("k", [1, 31, 96, 100, 320])
+def test_a_block_cut_by_a_folds_end_is_scaled_in_both_folds(rows: int, k: int) -> None:
+    grid = array(rows=rows, pe=hw.MacPE("mxfp4", "mxfp4"))
+    folds = [range(start, min(start + rows, k)) for start in range(0, k, rows)]
+    touched = [len({index // 32 for index in fold}) for fold in folds]
+    report = hw.estimate(hw.Gemm(8, k, 8), grid)
+    assert report.counts["block-scale units"].tolist() == [64 * sum(touched)]
+    assert max(touched) * grid.columns <= block_units(grid)
+    if (rows, k) == (48, 96):
+        assert sum(touched) == 4, "two folds of 48 touch two blocks each"
+
+
+@pytest.mark.parametrize("name", hw.technologies())
+@pytest.mark.parametrize("dataflow", DATAFLOWS)
+@pytest.mark.parametrize("pair", [("mxfp4", "mxfp4"), ("nvfp4", "nvfp4"), ("int8", "uint4:g128:asym")])
+def test_block_scale_units_are_pipelined_to_the_clock(pair: tuple[str, str], dataflow: Dataflow, name: str) -> None:
+    pe, tech = hw.MacPE(*pair), hw.technology(name)
+    grid = array(rows=64, dataflow=dataflow, pe=pe)
+    unit, ranks = pe.edge_components(), pipeline_ranks(grid, tech)
+    assert unit is not None
+    clock = hw.estimate(hw.Gemm(8, 128, 8), grid, technology=name).clock_hz
+    assert clock == pytest.approx(1e9 / pe.delay_ns(name).value)
+    slices = unit.delay_ns(name).value / (1e9 / clock)
+    assert ranks < slices <= ranks + 1
+    part = array_parts(grid, tech)["block-scale pipeline"]
+    assert sum(leaf.count * dict(leaf.parameters)["width"] for leaf in part.leaves()) == block_units(grid) * ranks * 32
+    report = hw.estimate(hw.Gemm(8, 128, 8), grid, technology=name)
+    assert report.area["block-scale pipeline"].value > 0
+    assert f"pipelined to the clock in {ranks} ranks" in str(report)
+    if tech.has_energy:
+        bit = report.prices["skew registers"].value
+        assert report.prices["block-scale pipeline"].value == pytest.approx(ranks * 32 * bit)
+        assert report.counts["block-scale pipeline"].tolist() == report.counts["block-scale units"].tolist()
+
+
+def test_nothing_on_the_array_is_slower_than_its_clock() -> None:
+    # A float sum used every cycle is a loop that no register cuts: 16 lanes take a block of 16 each cycle.
+    wide = array(dataflow="output_stationary", pe=hw.MacPE("nvfp4", "nvfp4", lanes=16))
+    assert period_ns(wide, IHP130) > wide.pe.delay_ns("ihp130").value
+    assert period_ns(wide, IHP130) == pytest.approx(1e9 / hw.estimate(hw.Gemm(1, 16, 1), wide).clock_hz)
+    for pair in (("int1", "int1"), ("int8", "int8"), ("e4m3fn", "e4m3fn"), ("bfloat16", "bfloat16")):
+        grid = array(pe=hw.MacPE(*pair, stages=4))
+        adder = array_parts(grid, IHP130)["fold adders"].children[0]
+        assert adder.delay_ns("ihp130").value <= period_ns(grid, IHP130)
+
+
+def test_the_clock_of_pipelined_result_scales_is_the_pes() -> None:
+    grid = array(pe=hw.MacPE("int8:token", "int8:channel"))
+    report = hw.estimate(hw.Gemm(5, 100, 3), grid)
+    output = grid.pe.output_components()
+    assert report.prices["result scales"].value > output.energy_pj("ihp130").value
+    assert "result scales run in the vector unit, pipelined" in str(report)
 
 
 def test_result_scales_act_once_a_result() -> None:
@@ -97,7 +154,7 @@ def test_register_counts_by_hand() -> None:
     grid = array(rows=2, columns=2)
     sizes = [np.array([size]) for size in (3, 2, 2, 1)]
     m, k, n, batch = sizes
-    counts = array_counts(grid, m, k, n, batch, gemm_cycles(m, k, n, batch, 2, 2))
+    counts = array_counts(grid, IHP130, m, k, n, batch, gemm_cycles(m, k, n, batch, 2, 2))
     assert counts["pe"].tolist() == [12]
     assert counts["operand registers"].tolist() == [12 * 8 + 2 * 4 * 8]
     assert counts["skew registers"].tolist() == [6 * 8 * 1 / 2]
