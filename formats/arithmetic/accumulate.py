@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Literal
 
 from formats.catalogue import get
+from formats.exact import whole
 from formats.minifloat import Minifloat
 from formats.scalar import Scalar
 
@@ -21,6 +22,8 @@ class Exact:
     max_terms: int | None = None
 
     def __post_init__(self) -> None:
+        if self.max_terms is not None:
+            object.__setattr__(self, "max_terms", whole("Exact", "max_terms", self.max_terms))
         if self.max_terms is not None and self.max_terms < 1:
             raise ValueError(f"Exact: max_terms must be at least 1, got {self.max_terms}")
 
@@ -37,6 +40,7 @@ class Integer:
     overflow: Literal["wrap", "saturate", "error"] = "wrap"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "bits", whole("Integer", "bits", self.bits))
         if not 2 <= self.bits <= 1024:
             raise ValueError(f"Integer: bits must be 2..1024, got {self.bits}")
         if self.overflow not in ("wrap", "saturate", "error"):
@@ -59,8 +63,11 @@ class FloatChain:
             raise ValueError(
                 f"FloatChain: needs a signed float format with infinity, NaN and subnormals, got {format!r}"
             )
-        if fmt.trailing_significand_bits > 23 or fmt.exponent_bits > 8:
-            raise ValueError(f"FloatChain: at most float32's 8 exponent and 23 trailing bits, got {fmt.name}")
+        within = fmt.ulp_exponent >= -149 and fmt.max_finite < 2**128
+        if fmt.trailing_significand_bits > 23 or fmt.exponent_bits > 8 or not within:
+            raise ValueError(
+                f"FloatChain: every value must be a float32 (8 exponent, 23 trailing bits), got {fmt.name}"
+            )
         object.__setattr__(self, "format", fmt)
 
     def __repr__(self) -> str:
@@ -85,6 +92,7 @@ class Chunked:
     size: int
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "size", whole("Chunked", "size", self.size))
         if self.size < 1:
             raise ValueError(f"Chunked: size must be at least 1, got {self.size}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -46,34 +47,72 @@ def matmul(
     a: [..., M, K], b: [..., K, N], values or `Encoded`; leading axes broadcast. Values are quantised along K first,
         with the default cast; a_format and b_format may be left out for an Encoded, which has one.
     accumulator: Exact() (default), Integer(bits, overflow), FloatChain(format). order: Sequential() (default) or
-        Chunked(size). Block-scaled operands are dequantised to float32 first and need Exact().
-    Returns [..., M, N]: for Integer with two integer formats the register as int64; otherwise the accumulated value
-        rounded once to `output` (default float32; a FloatChain's own values are returned as they are).
-    Raises ValueError for shapes that do not match, operands that are not finite under Exact or Integer, and register
-        overflow under Integer(overflow="error").
+        Chunked(size). Block-scaled operands are dequantised to float32 first, so an Integer register refuses them.
+    output: float format the accumulated value is rounded to once; at most 50 trailing bits. None: the register as int64
+        for Integer(64 or fewer) with two integer formats, the chain's own values for FloatChain, else float32.
+    Returns [..., M, N]; an empty sum is zero.
+    Raises ValueError for shapes that do not match, operands that are not finite under Exact or Integer, sums longer
+        than Exact(max_terms), register overflow under Integer(overflow="error"), and products that do not fit.
     """
-    how, sequence = accumulator or Exact(), order or Sequential()
+    how, sequence = Exact() if accumulator is None else accumulator, Sequential() if order is None else order
+    target = _target(output, how)
+    _check_kinds(how, sequence)
     left, fa = _operand(a, a_format, -1, "a")
     right, fb = _operand(b, b_format, -2, "b")
     if left.ndim < 2 or right.ndim < 2 or left.shape[-1] != right.shape[-2]:
         raise ValueError(f"matmul: a must be [..., M, K] and b [..., K, N], got {left.shape} and {right.shape}")
-    batch = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
+    try:
+        batch = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
+    except ValueError:
+        raise ValueError(f"matmul: leading axes must broadcast, got a {left.shape} and b {right.shape}") from None
+    terms = left.shape[-1]
+    if isinstance(how, Exact) and how.max_terms is not None and terms > how.max_terms:
+        raise ValueError(f"matmul: {how} is a register for {how.max_terms} terms, got K = {terms}; raise max_terms")
+    if isinstance(how, Integer) and (_scaled(a, a_format) or _scaled(b, b_format)):
+        raise ValueError(
+            f"matmul: block-scaled operands have no unit for {how} to count in; use Exact() or a FloatChain"
+        )
     rows, columns = left.shape[-2], right.shape[-1]
-    kind: Any = np.int64 if _counts(fa, fb, how) else np.float64
-    out = np.empty((*batch, rows, columns), kind)
-    lefts = np.broadcast_to(left, batch + left.shape[-2:]).reshape((-1, *left.shape[-2:]))
-    rights = np.broadcast_to(right, batch + right.shape[-2:]).reshape((-1, *right.shape[-2:]))
-    flat = out.reshape((-1, rows, columns))
-    for index in range(flat.shape[0]):
+    counts = _counts(fa, fb, how)
+    out = np.zeros((*batch, rows, columns), np.int64 if counts else np.float64)
+    products = prod(batch) if out.size and terms else 0
+    lefts = np.broadcast_to(left, batch + left.shape[-2:]).reshape((prod(batch), *left.shape[-2:]))
+    rights = np.broadcast_to(right, batch + right.shape[-2:]).reshape((prod(batch), *right.shape[-2:]))
+    flat = out.reshape((prod(batch), rows, columns))
+    for index in range(products):
         _product(
             np.ascontiguousarray(lefts[index]), np.ascontiguousarray(rights[index]), fa, fb, how, sequence, flat[index]
         )
-    return out if kind is np.int64 else _finish(out, how, output)
+    if not counts:
+        return _finish(out, how, target)
+    return out if target is None else _finish(np.ldexp(_odd(out), product_ulp_exponent(fa, fb)), how, target)
+
+
+def _check_kinds(how: Any, order: Any) -> None:
+    if not isinstance(how, Exact | Integer | FloatChain):
+        raise TypeError(f"matmul: accumulator must be Exact(), Integer(bits) or FloatChain(format), got {how!r}")
+    if not isinstance(order, Sequential | Chunked):
+        raise TypeError(f"matmul: order must be Sequential() or Chunked(size), got {order!r}")
+
+
+def _target(output: Minifloat | str | None, how: Accumulator) -> Minifloat | None:
+    """The output format, if one was asked for."""
+    if output is None:
+        return None
+    target = get(output)
+    if not isinstance(target, Minifloat) or target.trailing_significand_bits > 50:
+        # Sums arrive rounded to odd at 53 bits: rounding them again is exact up to 51.
+        raise ValueError(f"matmul: output must be a float format of at most 50 trailing bits, got {output!r}")
+    return target
+
+
+def _scaled(x: Any, fmt: Format | str | None) -> bool:
+    return isinstance(x.format if isinstance(x, Encoded) else get(fmt or "float32"), Scaled)
 
 
 def _counts(fa: Scalar, fb: Scalar, how: Accumulator) -> bool:
     """Whether the result is a plain integer register."""
-    return isinstance(how, Integer) and isinstance(fa, FixedPoint) and isinstance(fb, FixedPoint) and how.bits <= 63
+    return isinstance(how, Integer) and isinstance(fa, FixedPoint) and isinstance(fb, FixedPoint) and how.bits <= 64
 
 
 def _operand(x: Any, fmt: Format | str | None, axis: int, name: str) -> tuple[NDArray[np.float64], Scalar]:
@@ -135,8 +174,8 @@ def _chain(
     fmt, size = how.format, _size(order, a.shape[1])
     low, high = product_range(fa, fb)
     ulp = product_ulp_exponent(fa, fb)
-    _check_product_width(fa, fb)
-    if fmt.trailing_significand_bits == 23 and fmt.exponent_bits == 8:
+    _check_products(fa, fb, 53)
+    if fmt == get("float32"):
         widest = _significant_bits(fa) + _significant_bits(fb)
         if widest <= 24 and ulp >= -149 and max(-low, high) < 2**127:
             single = np.empty(out.shape, np.float32)
@@ -156,9 +195,17 @@ def _significant_bits(fmt: Scalar) -> int:
     return max((Fraction(float(v)).numerator.bit_length() for v in fmt.values()), default=1)
 
 
-def _check_product_width(fa: Scalar, fb: Scalar) -> None:
-    if _significant_bits(fa) + _significant_bits(fb) > 53:
-        raise ValueError(f"matmul: products of {fa.name} and {fb.name} need more than 53 bits")
+def _check_products(fa: Scalar, fb: Scalar, bits: int) -> None:
+    """Refuse formats whose products have more significant bits than a path carries, or leave float64's normal range."""
+    needed = _significant_bits(fa) + _significant_bits(fb)
+    if needed > bits:
+        raise ValueError(
+            f"matmul: products of {fa.name} and {fb.name} have up to {needed} significant bits, this sum carries "
+            f"{bits}; round a codebook's entries to float32, or use narrower formats"
+        )
+    low, high = product_range(fa, fb)
+    if product_ulp_exponent(fa, fb) < -1000 or max(-low, high) >= Fraction(2) ** 1000:
+        raise ValueError(f"matmul: products of {fa.name} and {fb.name} leave float64's range; use formats nearer to 1")
 
 
 def _exact(a: NDArray[np.float64], b: NDArray[np.float64], fa: Scalar, fb: Scalar, out: NDArray[np.float64]) -> None:
@@ -174,7 +221,7 @@ def _exact(a: NDArray[np.float64], b: NDArray[np.float64], fa: Scalar, fb: Scala
     if bound < Fraction(2) ** (53 + ulp) and ulp >= -1000:
         out[:] = a @ b + 0.0  # + 0.0: a sum of minus zeros is plus zero
         return
-    _check_product_width(fa, fb)
+    _check_products(fa, fb, 48)
     limbs = (bound.numerator // bound.denominator).bit_length() - ulp
     kernels.exact_matmul(a, b, ulp, limbs // 32 + 4, out)
 
@@ -201,13 +248,13 @@ def _register(
     ulp = product_ulp_exponent(fa, fb)
     unit = Fraction(2) ** ulp
     low, high = -(2 ** (how.bits - 1)), 2 ** (how.bits - 1) - 1
-    if how.bits <= 62 and _bound(a, b) / unit < 2**62:
+    if how.bits <= 64 and _bound(a, b) / unit < 2**62:
         ia, ib = (np.ldexp(x, -f.ulp_exponent).astype(np.int64) for x, f in ((a, fa), (b, fb)))
         sums = np.empty(out.shape, np.int64)
         size = _size(order, a.shape[1])
         if kernels.chain_integer(ia, ib, size, low, high, how.overflow == "saturate", sums) and how.overflow == "error":
             raise ValueError(f"matmul: a partial sum leaves {how}'s range {low}..{high}; use a wider register")
-        if how.overflow == "wrap":
+        if how.overflow == "wrap" and how.bits < 63:  # wider registers hold every sum below 2**62
             sums = (sums - low) % 2**how.bits + low  # addition modulo 2**bits does not care when it is reduced
         out[:] = sums if out.dtype == np.int64 else np.ldexp(_odd(sums), ulp)
         return
@@ -240,7 +287,8 @@ def _register_wide(
     for i, row in enumerate(ia):
         for j, column in enumerate(ib):
             parts = [register([row[k] * column[k] for k in run], 0, how) for run in runs]
-            out[i, j] = _to_odd(register(parts[1:], parts[0], how) if parts else 0, ua + ub)
+            total = register(parts[1:], parts[0], how)
+            out[i, j] = total if out.dtype == np.int64 else _to_odd(total, ua + ub)
 
 
 def _to_odd(integer: int, exponent: int) -> float:
@@ -252,15 +300,10 @@ def _to_odd(integer: int, exponent: int) -> float:
     return float(np.ldexp(float(-kept if integer < 0 else kept), exponent + drop))
 
 
-def _finish(out: NDArray[np.float64], how: Accumulator, output: Minifloat | str | None) -> NDArray[Any]:
+def _finish(out: NDArray[np.float64], how: Accumulator, target: Minifloat | None) -> NDArray[Any]:
     """Round the accumulated value once to the output format. Sums rounded to odd make this the only rounding."""
-    if isinstance(how, FloatChain) and output is None:
-        return out.astype(np.float32)  # the chain's format is float32 or narrower
-    target = get(output or "float32")
-    if not isinstance(target, Minifloat):
-        raise ValueError(f"matmul: output must be a float format, got {target!r}")
-    with np.errstate(over="ignore"):
-        if target == get("float32"):
-            return out.astype(np.float32)
-        rounded: NDArray[Any] = quantize(out, target, -1, Cast(overflow="overflow" if target.has_nan else "saturate"))
+    if target is None or target == get("float32"):
+        with np.errstate(over="ignore"):
+            return out.astype(np.float32)  # a chain's format is within float32: its own values stay
+    rounded: NDArray[Any] = quantize(out, target, -1, Cast(overflow="overflow" if target.has_nan else "saturate"))
     return rounded.astype(np.float32) if target.bits <= 32 else rounded

@@ -170,6 +170,36 @@ def test_block_scaled_operands_are_dequantised_first() -> None:
             r"leaves .*range -8..7; use a wider register",
         ),
         (lambda x: nf.matmul(x * np.nan, x, a_format="float32", b_format="float32"), "use a FloatChain"),
+        (
+            lambda x: nf.matmul(x, x, a_format="int8", b_format="int8", accumulator=nf.Exact(max_terms=2)),
+            r"a register for 2 terms, got K = 3",
+        ),
+        (
+            lambda x: nf.matmul(x, x, a_format="int8:channel", b_format="int8", accumulator=nf.Integer(32)),
+            "block-scaled operands have no unit",
+        ),
+        (
+            lambda x: nf.matmul(x, x, a_format="float32", b_format="float32", output="float64"),
+            "at most 50 trailing bits, got 'float64'",
+        ),
+        (
+            lambda x: nf.matmul(x, x, a_format="int8", b_format="int8", accumulator=nf.Integer(32), output="flaot16"),
+            "unknown format 'flaot16'; near names: float16",
+        ),
+        (lambda x: nf.matmul(np.stack([x] * 2), np.stack([x] * 5), a_format="int8", b_format="int8"), "must broadcast"),
+        (
+            lambda x: nf.FloatChain(nf.Minifloat(exponent_bits=8, trailing_significand_bits=23, bias=240)),
+            "every value must be a float32",
+        ),
+        (
+            lambda x: nf.matmul(
+                x,
+                x,
+                a_format=nf.Minifloat(exponent_bits=3, trailing_significand_bits=28, specials="none"),
+                b_format="float32",
+            ),
+            "up to 53 significant bits, this sum carries 48",
+        ),
         (lambda x: nf.FloatChain("e4m3fn"), "needs a signed float format with infinity"),
         (lambda x: nf.accumulator_bits("int8", "int8", nf.Exact()), "has no width"),
         (lambda x: nf.accumulator_bits("mxfp4", "int8", nf.Integer(32)), "pass their elements"),
@@ -194,3 +224,39 @@ def test_exact_register_widths_of_a_published_table(pair: tuple[str, str], terms
     # the paper's INT4 uses the full two's complement range; 256 * (-8 * -8) = 2**14 needs 16 bits
     assert narrow == bits
     assert nf.accumulator_bits(*pair, nf.Exact(max_terms=2 * terms)) == bits + 1
+
+
+@pytest.mark.parametrize(
+    "accumulator", [nf.Exact(), nf.Integer(32), nf.FloatChain(), nf.FloatChain("float16")], ids=repr
+)
+@pytest.mark.parametrize("shape", [(2, 0, 3), (0, 4, 3), (2, 4, 0)], ids=str)
+def test_empty_sums_are_zero(accumulator: nf.Accumulator, shape: tuple[int, int, int]) -> None:
+    m, k, n = shape
+    got = nf.matmul(np.zeros((m, k)), np.zeros((k, n)), a_format="int8", b_format="int8", accumulator=accumulator)
+    assert got.shape == (m, n)
+    assert (got == 0).all()
+
+
+@pytest.mark.parametrize("bits", [62, 63, 64])
+def test_wide_registers_are_integers_to_the_last_bit(bits: int) -> None:
+    a = np.full((1, 1301), 127.0)
+    got = nf.matmul(a, a.T, a_format="int8", b_format="int8", accumulator=nf.Integer(bits))
+    assert got.dtype == np.int64
+    assert got[0, 0] == 127 * 127 * 1301
+
+
+def test_an_integer_register_is_rounded_to_the_output_asked_for() -> None:
+    a = np.full((1, 300), 7.0)
+    got = nf.matmul(a, a.T, a_format="int8", b_format="int8", accumulator=nf.Integer(32), output="bfloat16")
+    assert got.dtype == np.float32
+    assert got[0, 0] == nf.quantize(np.float64(7 * 7 * 300), "bfloat16")
+
+
+@pytest.mark.parametrize(("name", "value"), [("accumulator", "exact"), ("order", "seq")])
+def test_names_are_no_accumulators_or_orders(name: str, value: str) -> None:
+    x = np.ones((2, 2))
+    with pytest.raises(TypeError, match=f"matmul: {name} must be .*got '{value}'"):
+        nf.matmul(x, x, a_format="int8", b_format="int8", **{name: value})  # type: ignore[arg-type]
+    for build in (lambda: nf.Chunked(2.5), lambda: nf.Integer(32.0), lambda: nf.Exact(2.5)):  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="must be an integer"):
+            build()
