@@ -8,7 +8,7 @@
 Figures carry an interval, a source, a status (proved, tested, estimated) and the node they hold for.
 """
 
-from hwsim.accelerator import Accelerator, VectorUnit
+from hwsim.accelerator import Accelerator, VectorUnit, assumed_vector_unit
 from hwsim.array import Gemm, SystolicArray
 from hwsim.compare import energy_ratio
 from hwsim.component import Component, leaf, tree
@@ -35,6 +35,7 @@ __all__ = [
     "Technology",
     "Unpriced",
     "VectorUnit",
+    "assumed_vector_unit",
     "energy_ratio",
     "estimate",
     "estimate_many",

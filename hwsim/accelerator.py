@@ -14,7 +14,10 @@ from hwsim.array import SystolicArray
 from hwsim.array_cost import array_area, mac_pe, period_ns
 from hwsim.cost import Cost
 from hwsim.memory import Memory, lpddr5, sram
+from hwsim.pe import MacPE
 from hwsim.technology import Technology, technology
+
+ASSUMED_OPERATION = "assumed: an element operation costs a bfloat16 multiply-add with float32 sum"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,10 +41,21 @@ class VectorUnit:
                 raise ValueError(f"VectorUnit: {name} must be in {unit}, got {cost.unit}")
 
 
+def assumed_vector_unit(lanes: int, tech: str | Technology) -> VectorUnit:
+    """A vector unit whose element operation is priced as a bfloat16 multiply-add into float32.
+
+    Intervals are a factor two wider than that unit's; no energy where the technology has none.
+    """
+    model, unit = technology(tech), MacPE("bfloat16", "bfloat16", accumulator=nf.FloatChain("float32"))
+    area = unit.area_um2(model).widened(2.0, ASSUMED_OPERATION) * lanes
+    energy = unit.energy_pj(model).widened(2.0, ASSUMED_OPERATION) if model.has_energy else None
+    return VectorUnit(lanes=lanes, energy_pj_per_operation=energy, area_um2=area)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Accelerator:
     """array: the array; others: further arrays for other pairs of formats (only one array works at a time).
-    vector_unit: None for one with as many lanes as the array has columns.
+    vector_unit: None for assumed_vector_unit with as many lanes as the array has columns.
     sram: None for 512 KiB of 28 nm SRAM scaled to the technology; a Memory of another node is refused.
     dram: None for lpddr5().
     technology: name or Technology.
@@ -62,10 +76,14 @@ class Accelerator:
         for array in self.arrays:
             mac_pe(array)
         object.__setattr__(self, "technology", tech.name)
-        defaults = {"vector_unit": VectorUnit(lanes=self.array.columns), "sram": sram(512, tech), "dram": lpddr5()}
+        defaults = {
+            "vector_unit": lambda: assumed_vector_unit(self.array.columns, tech),
+            "sram": lambda: sram(512, tech),
+            "dram": lpddr5,
+        }
         for name, default in defaults.items():
             if getattr(self, name) is None:
-                object.__setattr__(self, name, default)
+                object.__setattr__(self, name, default())
         for name in ("sram", "dram"):
             node = getattr(self, name).read_pj_per_bit.node
             if node not in (None, tech.name):
@@ -140,6 +158,14 @@ class Accelerator:
         """Leakage by part, mW, where known."""
         _, sram_level, _ = self.levels
         return {"SRAM": sram_level.leakage_mw} if sram_level.leakage_mw is not None else {}
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What figures of the vector unit rest on, where they are assumed."""
+        vector, _, _ = self.levels
+        costs = (vector.energy_pj_per_operation, vector.area_um2)
+        sources = dict.fromkeys(cost.source for cost in costs if cost is not None and "assumed" in cost.source)
+        return tuple(f"vector unit: {source}" for source in sources)
 
     def array_for(self, a: nf.Format | str, b: nf.Format | str) -> SystolicArray:
         """The first array whose PE takes operands of these formats. Raises ValueError naming both and what there is."""

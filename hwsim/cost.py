@@ -89,11 +89,16 @@ class Cost:
     __rmul__ = __mul__
 
     def ratio(self, other: Cost) -> Cost:
-        """self / other, dimensionless; what the two have in common (`shared`) cancels when unit and node agree."""
+        """self / other, dimensionless; what the two have in common (`shared`) cancels when unit and node agree.
+
+        Equal costs are one figure with one error: exactly 1.
+        """
         if self.unit != other.unit:
             raise ValueError(f"Cost: a ratio needs one unit, got {self.unit} and {other.unit}")
         if other.low <= 0:
             raise ValueError(f"Cost: cannot divide by {other}, whose interval reaches zero")
+        if self == other:
+            return replace(self, value=1.0, low=1.0, high=1.0, unit="1", node=None, shared=1.0)
         common = min(self.shared, other.shared) ** 2 if self.node == other.node else 1.0
         value = self.value / other.value
         return Cost(

@@ -395,6 +395,8 @@ def assumptions(where: Setting) -> tuple[str, ...]:
     ]
     if where.sram is not None and where.dram is not None:
         lines += [*traffic.ASSUMPTIONS, *where.sram.assumptions, *where.dram.assumptions]
+    if where.chip is not None:
+        lines += where.chip.assumptions
     return tuple(lines)
 
 

@@ -22,7 +22,7 @@ def vector_report(
     """One row per name. operations: scalar operations of the row; read_bytes, write_bytes: to and from DRAM.
 
     A row takes the longer of operations / lanes and its bytes at DRAM bandwidth. Every byte passes the SRAM once each
-    way. Energy of the operations is unpriced, with the rows' bytes, unless the vector unit has a figure.
+    way. Operations cost what the vector unit says; without a figure they are unpriced, with the rows' bytes.
     """
     unit, sram, dram = chip.levels
     work = np.broadcast_to(np.atleast_1d(np.asarray(operations, dtype=np.float64)), (len(names),))

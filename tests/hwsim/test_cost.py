@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import hwsim as hw
 from hwsim.cost import Cost, Scaling, Status, about
 
 STATUSES: tuple[Status, ...] = ("estimated", "tested", "proved")
@@ -120,3 +121,12 @@ def test_a_scaling_carries_figures_to_its_target_and_nothing_else() -> None:
     for wrong in (cost(node="c"), cost(unit="pJ")):
         with pytest.raises(ValueError, match="Scaling 'half' takes um2 of node 'ihp130', got"):
             rule.apply(wrong)
+
+
+def test_the_ratio_of_equal_costs_is_exactly_one() -> None:
+    area = hw.MacPE("int8", "int8").area_um2("ihp130")
+    one = area.ratio(hw.MacPE("int8", "int8").area_um2("ihp130"))
+    assert (one.value, one.low, one.high, one.unit, one.node) == (1.0, 1.0, 1.0, "1", None)
+    assert (one.source, one.status) == (area.source, area.status)
+    other = area.ratio(hw.MacPE("int6", "int8").area_um2("ihp130"))
+    assert other.low < other.value < other.high

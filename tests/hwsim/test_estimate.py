@@ -412,6 +412,29 @@ def test_vector_work_takes_the_longer_of_operations_and_bytes() -> None:
     assert total.cycles == report.cycles + hw.estimate(hw.Gemm(10, 20, 30), target).cycles
 
 
+def test_the_default_vector_unit_has_an_assumed_price() -> None:
+    unit, lane = chip().levels[0], hw.MacPE("bfloat16", "bfloat16")
+    assert unit == hw.assumed_vector_unit(4, "ihp130")
+    assert unit.lanes == 4
+    assert unit.energy_pj_per_operation is not None
+    assert unit.area_um2 is not None
+    for cost, plain in (
+        (unit.energy_pj_per_operation, lane.energy_pj("ihp130")),
+        (unit.area_um2, lane.area_um2("ihp130") * 4),
+    ):
+        assert (cost.value, cost.low, cost.high) == pytest.approx((plain.value, plain.low / 2, plain.high * 2))
+        assert cost.source == "assumed: an element operation costs a bfloat16 multiply-add with float32 sum"
+        assert cost.status == "estimated"
+    report = hw.vector_report(["busy"], [10], [0], [8], chip())
+    assert report.energy["vector operations"].value == pytest.approx(10 * lane.energy_pj("ihp130").value)
+    assert report.unpriced_share == 0.0
+    assert "vector unit: assumed: an element operation" in str(report)
+    assert "vector unit: assumed" not in str(hw.estimate(hw.Gemm(1, 2, 3), chip(vector_unit=hw.VectorUnit())))
+    bare = hw.vector_report(["busy"], [10], [0], [8], chip(technology="sky130hd"))
+    assert bare.unpriced_share == 1.0
+    assert bare.area["vector unit"].value > 0
+
+
 def test_descriptions_are_hashable_and_rebuilt_by_their_repr() -> None:
     names = {**vars(nf), **vars(hw)}
     both = chip(others=(array(pe=hw.MacPE("mxfp4", "mxfp4")),))
