@@ -19,6 +19,7 @@ from hwsim.pe import MacPE
 from hwsim.report import Report, Unpriced, parallel
 from hwsim.simulator import SimulationResult, simulate
 from hwsim.technology import Technology, technologies, technology
+from hwsim.traffic import stored_bits
 from hwsim.vector import vector_report
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "setting",
     "simulate",
     "sram",
+    "stored_bits",
     "technologies",
     "technology",
     "tree",

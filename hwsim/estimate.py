@@ -194,7 +194,8 @@ def gemm_columns(
 ) -> tuple[dict[str, NDArray[Any]], Counts]:
     """Columns and action counts of GEMMs given as one-dimensional arrays of one length (or scalars).
 
-    bits_a, bits_b: stored bits per element, scales included; None takes the PE's formats. output_bits: of a result.
+    bits_a, bits_b: stored bits per element, scales included; None takes `stored_bits` of the PE's formats.
+    output_bits: of a result.
     a_elements, b_elements: distinct elements of the stored tensors, all products together, for DRAM bytes and null
     models; None for batch m k and batch k n. Words that the SRAM hands to the array do not depend on them.
     mac_bits: bits of an element of a times those of one of b, for the bits_x_bits null model; None takes the PE's.
@@ -204,12 +205,12 @@ def gemm_columns(
     array, pe = where.array, mac_pe(where.array)
     sizes = [np.atleast_1d(np.asarray(size)) for size in (m, k, n, batch)]
     shape = np.broadcast_shapes(*(size.shape for size in sizes))
+    cycles = _cycles(array, *sizes)  # checks that sizes are integers >= 1
     stored = (
-        nf.bits_per_element(pe.a_format) if bits_a is None else bits_a,
-        nf.bits_per_element(pe.b_format) if bits_b is None else bits_b,
+        _row_bits(pe.a_format, sizes[1]) if bits_a is None else bits_a,
+        _row_bits(pe.b_format, sizes[1]) if bits_b is None else bits_b,
         output_bits,
     )
-    cycles = _cycles(array, *sizes)  # checks that sizes are integers >= 1
     ms, ks, ns, batches = (np.broadcast_to(size, shape).astype(np.int64) for size in sizes)
     strips = _strip_bits(where, ms, ns, cycles)
     if where.sram is not None:
@@ -250,6 +251,13 @@ def gemm_columns(
         "bytes_only_cycles": _dram_cycles(where, moved.once_bytes),
     }
     return columns, counts
+
+
+def _row_bits(fmt: nf.Format, k: Ints) -> Any:
+    """Stored bits per element of rows of k: one exact number where every row ends with a whole block."""
+    whole = nf.bits_per_element(fmt)
+    bits = traffic.stored_bits(fmt, k)
+    return whole if (bits == float(whole)).all() else bits
 
 
 def _each(name: str, value: ArrayLike | None, shape: tuple[int, ...], dtype: type[np.generic]) -> Any:

@@ -18,15 +18,19 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+
+import formats as nf
 
 Ints = NDArray[np.int64]
 Bits = int | float | Fraction
+_DENOMINATOR = 2**17  # of bits per element: rows of up to that many elements with a short last block are exact
 
 ASSUMPTIONS = (
     "DRAM traffic: every operand once if one of the two fits half the SRAM, else the cheaper refetch; results once; "
     "double buffering hides memory time behind compute time",
-    "one scale per row or tensor adds no bytes; operands come from DRAM and results return to it",
+    "block scales are stored along k for each row, a short last block with its own; one scale per row or tensor adds "
+    "no bytes; operands come from DRAM and results return to it",
 )
 
 
@@ -72,9 +76,29 @@ def tensor_bytes(elements: Any, bits: Any) -> Ints:
     return np.asarray(-(-(np.asarray(elements, dtype=np.int64) * numerator) // denominator))
 
 
+def stored_bits(fmt: nf.Format | str, k: ArrayLike) -> NDArray[np.float64]:
+    """Bits per element of a tensor whose rows of k elements are stored in `fmt`, an array of k's shape.
+
+    Every block along k has its scale (and offset), the short last one too: element bits + scale bits * ceil(k / block)
+    / k. Flat blocks run across rows and have no short ones. One scale a row or a tensor adds nothing.
+    k: integers >= 1.
+    """
+    description, rows = nf.get(fmt), np.asarray(k)
+    if rows.dtype.kind not in "iu":
+        raise TypeError(f"stored_bits: k must be an integer or an array of integers, got {rows.dtype} {k!r}")
+    if (rows < 1).any():
+        raise ValueError(f"stored_bits: k must be at least 1, got {rows.min()}")
+    element, whole = nf.element_of(description).bits, nf.bits_per_element(description)
+    if not isinstance(description, nf.Scaled) or description.block.flat or whole == element:
+        return np.full(rows.shape, float(whole))
+    along = description.block.shape[-1]
+    scales = float((whole - element) * along)  # bits of the scales of one block, a share where rows share them
+    return np.asarray(element + scales * -(-rows // along) / rows)
+
+
 def as_fraction(bits: Bits) -> Fraction:
-    """Bits per element as a fraction with a denominator up to 4096. Raises ValueError below zero."""
-    exact = bits if isinstance(bits, Fraction) else Fraction(bits).limit_denominator(4096)
+    """Bits per element as a fraction with a denominator up to 2**17. Raises ValueError below zero."""
+    exact = bits if isinstance(bits, Fraction) else Fraction(bits).limit_denominator(_DENOMINATOR)
     if exact < 0:
         raise ValueError(f"bits per element must be 0 or more, got {bits!r}")
     return exact

@@ -252,6 +252,34 @@ def test_bytes_are_rounded_up_exactly(elements: int, bits: Any) -> None:
         ]
 
 
+@pytest.mark.parametrize("name", ["mxfp4", "nvfp4", "int4:g128", "uint4:g128:asym", "e4m3fn:g48", "mxint8"])
+@pytest.mark.parametrize("k", [1, 31, 32, 33, 100, 128, 14337])
+def test_a_short_last_block_is_stored_with_its_scale(name: str, k: int) -> None:
+    fmt = nf.get(name)
+    assert isinstance(fmt, nf.Scaled)
+    fields = sum(nf.element_of(field.format).bits for field in (fmt.scale, fmt.offset) if field is not None)
+    row = k * fmt.element.bits + fields * -(-k // fmt.block.shape[-1])
+    assert hw.stored_bits(name, k) == pytest.approx(row / k, rel=1e-15)
+    for rows in (1, 7, 4096):
+        assert int(tensor_bytes(rows * k, [float(hw.stored_bits(name, k))])[0]) == -(-rows * row // 8)
+    pe = hw.MacPE("e2m1fn" if fmt.element.bits == 4 and "int" not in name else "int8", name)
+    report = hw.estimate(hw.Gemm(1, k, 7), array(rows=16, pe=pe), output_bits=0)
+    assert report.bytes == -(-k * nf.element_of(pe.a_format).bits // 8) + -(-7 * row // 8)
+
+
+def test_other_formats_are_stored_as_they_say() -> None:
+    assert hw.stored_bits("int8", [1, 2]).tolist() == [8.0, 8.0]
+    assert hw.stored_bits("int8:token", 5) == 8.0
+    assert hw.stored_bits("nf4:b64", [5, 64]).tolist() == [float(nf.bits_per_element(nf.get("nf4:b64")))] * 2
+    tiled = hw.stored_bits("e4m3fn:t128x128", [128, 129])
+    one = float(nf.bits_per_element(nf.get("e4m3fn:t128x128"))) - 8
+    assert tiled.tolist() == pytest.approx([8 + one, 8 + one * 256 / 129])
+    with pytest.raises(TypeError, match=r"stored_bits: k must be an integer or an array of integers, got float64 1.5"):
+        hw.stored_bits("mxfp4", 1.5)
+    with pytest.raises(ValueError, match="stored_bits: k must be at least 1, got 0"):
+        hw.stored_bits("mxfp4", [4, 0])
+
+
 def test_partial_sums_that_do_not_fit_split_the_streamed_rows() -> None:
     # 4 KiB: half holds 2048 bytes, 128 rows of 4 sums of 32 bits. 300 rows run in 3 passes, each loading its weights.
     small = hw.estimate(hw.Gemm(300, 64, 8), chip(sram=hw.sram(4, "ihp130")))
