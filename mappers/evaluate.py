@@ -11,6 +11,7 @@ unit and their bytes on the DRAM.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +20,18 @@ import formats as nf
 import hwsim as hw
 from mappers.graph import Bound, Graph
 from mappers.mapping import Plan, Products, plan
+from mappers.table import PRODUCT_SIZES
 
 ASSUMPTIONS = (
-    "operations run one after another, each from DRAM and back to it, attention's scores too",
+    "operations run one after another, each from DRAM and back to it; attention's scores are read back at the value "
+    "format's width and probabilities written in theirs; biases are read",
     "attention is counted in full, causal or not; query heads sharing a key-value head are one product",
     "an element operation (a softmax, norm or activation per element) takes one lane of the vector unit one cycle",
     "values between products move at the graph's default format; new cache entries are written in it",
+    "assumed: putting an activation, key, value or probability into a product's format takes 3 element operations "
+    "(largest magnitude, scale, round; 1 without scales) where it differs from the value format, once per value and "
+    "format, of a cache its new entries only; no bytes: fused with what wrote them",
+    "an operation of no known kind moves its bytes in the dtypes traced; its own work is unpriced",
 )
 
 
@@ -39,12 +46,12 @@ def evaluate(graph: Graph, accelerator: hw.Accelerator, **sizes: int) -> hw.Repo
     placed = _plan(graph, accelerator)
     bound = graph.bind(**sizes)
     values = _value_bits(graph)
-    reports = [_product_report(accelerator, group, bound, values) for group in placed.products]
-    reports.append(_vector_report(accelerator, placed, bound, graph))
+    reports = [_product_report(accelerator, placed, group, bound, values) for group in placed.products]
+    reports.append(_vector_report(accelerator, placed, bound, graph, values))
     total = reports[0]
     for report in reports[1:]:
         total = total + report
-    return replace(total, unpriced=(*total.unpriced, *_unpriced(placed, bound, values)))
+    return replace(total, unpriced=(*total.unpriced, *_unpriced(placed, bound)))
 
 
 def _plan(graph: Graph, accelerator: hw.Accelerator) -> Plan:
@@ -63,10 +70,14 @@ def _value_bits(graph: Graph) -> float:
     return float(nf.bits_per_element(nf.get(product.dtype))) if product is not None else 16.0
 
 
-def _product_report(accelerator: hw.Accelerator, group: Products, bound: Bound, values: float) -> hw.Report:
+def _product_report(
+    accelerator: hw.Accelerator, placed: Plan, group: Products, bound: Bound, values: float
+) -> hw.Report:
     """The products of one array, a row each."""
-    columns = {key: bound.products[key][group.rows] for key in ("m", "k", "n", "batch", "shared")}
+    columns = {key: column[group.rows] for key, column in bound.products.items() if key in PRODUCT_SIZES}
     m, k, n = columns["m"] * columns["shared"], columns["k"], columns["n"]
+    a_bits, b_bits = placed.bits(group.a, k), placed.bits(group.b, k)
+    a, b = columns["a_elements"], columns["b_elements"]
     return hw.gemm_report(
         group.names,
         np.where(group.swapped, n, m),
@@ -74,9 +85,12 @@ def _product_report(accelerator: hw.Accelerator, group: Products, bound: Bound, 
         np.where(group.swapped, m, n),
         hw.setting(accelerator, array=group.array),
         batch=columns["batch"] // columns["shared"],
-        bits_a=group.left_bits,
-        bits_b=group.right_bits,
+        bits_a=np.where(group.swapped, b_bits, a_bits),
+        bits_b=np.where(group.swapped, a_bits, b_bits),
         output_bits=values,
+        a_elements=np.where(group.swapped, b, a),
+        b_elements=np.where(group.swapped, a, b),
+        mac_bits=group.mac_bits,
     )
 
 
@@ -89,17 +103,53 @@ def _bits(bound: Bound, rows: NDArray[np.intp], graph: Graph) -> tuple[NDArray[n
     return (nodes["elements_in"] + nodes["weight_elements"])[rows] * width, nodes["elements_out"][rows] * width
 
 
-def _vector_report(accelerator: hw.Accelerator, placed: Plan, bound: Bound, graph: Graph) -> hw.Report:
-    """Everything that is no matrix product. Softmax and bias of product nodes move no bytes of their own here."""
-    reads, writes = _bits(bound, placed.vector, graph)
-    none = np.zeros(placed.soft.size)
-    reads, writes = np.concatenate([reads, none]), np.concatenate([writes, none])
-    operations = bound.nodes["vector_elements"][np.concatenate([placed.vector, placed.soft])]
-    keep = np.flatnonzero((operations > 0) | (reads + writes > 0))
-    names = (*placed.vector_names, *placed.soft_names)
+Columns = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[Any]]
+
+
+def _soft(placed: Plan, bound: Bound, values: float) -> Columns:
+    """Bits read and written, and operations, of product nodes' own vector work: softmax and bias."""
+    rows = placed.layout.soft
+    elements = bound.nodes["soft_elements"][rows]
+    writes = np.zeros(rows.size)
+    attention = placed.layout.pv >= 0
+    second = placed.layout.pv[attention]
+    widths = placed.bits(placed.a_formats[second], bound.products["k"][second])
+    writes[attention] = elements[attention] * widths
+    return elements * values, writes, bound.nodes["vector_elements"][rows]
+
+
+def _unknown(placed: Plan, bound: Bound) -> Columns:
+    """Bits of operations of no known kind, in the dtypes traced."""
+    rows, nodes = placed.layout.unknown, bound.nodes
+    reads, writes = (nodes["bits_in"] + nodes["weight_bits"])[rows] * 1.0, nodes["bits_out"][rows] * 1.0
+    return reads, writes, np.zeros(rows.size, np.int64)
+
+
+def _converted(placed: Plan, bound: Bound) -> tuple[list[str], Columns]:
+    """Conversions into the products' formats, a row a product."""
+    what = placed.conversions
+    sides = bound.products["a_elements"][what.product], bound.products["b_elements"][what.product]
+    elements = np.where(what.side == 0, *sides)
+    elements = np.where(what.append >= 0, bound.nodes["elements_out"][what.append], elements)
+    work = np.zeros(len(placed.layout.product_names), np.int64)
+    np.add.at(work, what.product, elements * what.operations)
+    rows = np.unique(what.product)
+    none = np.zeros(rows.size)
+    return [f"{placed.layout.product_names[row]} quantise" for row in rows], (none, none, work[rows])
+
+
+def _vector_report(accelerator: hw.Accelerator, placed: Plan, bound: Bound, graph: Graph, values: float) -> hw.Report:
+    """Everything that is no matrix product."""
+    fixed = placed.layout
+    plain = (*_bits(bound, fixed.vector, graph), bound.nodes["vector_elements"][fixed.vector])
+    quantise, converted = _converted(placed, bound)
+    parts = (plain, _soft(placed, bound, values), _unknown(placed, bound), converted)
+    reads, writes, work = (np.concatenate(column) for column in zip(*parts, strict=True))
+    keep = np.flatnonzero((work > 0) | (reads + writes > 0))
+    names = (*fixed.vector_names, *fixed.soft_names, *fixed.unknown_names, *quantise)
     report = hw.vector_report(
         [names[i] for i in keep],
-        operations[keep],
+        work[keep],
         np.ceil(reads[keep] / 8).astype(np.int64),
         np.ceil(writes[keep] / 8).astype(np.int64),
         accelerator,
@@ -107,20 +157,11 @@ def _vector_report(accelerator: hw.Accelerator, placed: Plan, bound: Bound, grap
     return replace(report, assumptions=(*report.assumptions, *ASSUMPTIONS))
 
 
-def _unpriced(placed: Plan, bound: Bound, values: float) -> tuple[hw.Unpriced, ...]:
-    """Conversions between formats, and operations of no known kind."""
+def _unpriced(placed: Plan, bound: Bound) -> tuple[hw.Unpriced, ...]:
+    """Operations of no known kind: their bytes are rows, their work is not."""
     entries = []
-    converted = 0.0
-    for group in placed.products:
-        m, k, n, batch = (bound.products[key][group.rows] for key in ("m", "k", "n", "batch"))
-        activations = np.where(group.swapped, n, m) * k * batch
-        narrow = group.left_bits != values
-        converted += float((activations * group.left_bits)[narrow].sum()) / 8
-    if converted:
-        reason = "turning activations into codes and scales has no price yet"
-        entries.append(hw.Unpriced(name="format conversion", reason=reason, bytes=converted))
     nodes = bound.nodes
-    for row, name in zip(placed.unknown, placed.unknown_names, strict=True):
+    for row, name in zip(placed.layout.unknown, placed.layout.unknown_names, strict=True):
         size = float(nodes["bits_in"][row] + nodes["weight_bits"][row] + nodes["bits_out"][row]) / 8
         entries.append(hw.Unpriced(name=name, reason="an operation of no known kind", bytes=size))
     return tuple(entries)

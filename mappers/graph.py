@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from copy import copy
+from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -160,11 +161,13 @@ class Graph:
 
     def with_formats(self, formats: Mapping[str, Formats | None], default: FormatName | None = None) -> Graph:
         """A new graph whose named nodes have these formats; `mappers.assign` is the usual door."""
-        changed = (replace(node, formats=formats[node.name]) if node.name in formats else node for node in self.nodes)
-        graph = replace(self, nodes=tuple(changed), default=self.default if default is None else default)
-        # Formats change no size, so the compiled table stays valid.
-        if "_table" in self.__dict__:
-            graph.__dict__["_table"] = self._table
+        changed = (_in_formats(node, formats[node.name]) if node.name in formats else node for node in self.nodes)
+        # Formats change no size and no edge, so neither checks nor the compiled table and layout need to be redone.
+        graph = object.__new__(Graph)
+        graph.__dict__.update(self.__dict__)
+        for stale in ("_by_name", "_plans"):
+            graph.__dict__.pop(stale, None)
+        graph.__dict__.update(nodes=tuple(changed), default=self.default if default is None else default)
         return graph
 
     def save(self, path: str | PathLike[str]) -> None:
@@ -184,3 +187,10 @@ class Graph:
     def product_nodes(self) -> tuple[Node, ...]:
         """MatMul, Attention and Conv nodes."""
         return tuple(node for node in self.nodes if node.kind in PRODUCT_KINDS)
+
+
+def _in_formats(node: Node, formats: Formats | None) -> Node:
+    """The node with other formats; a copy without the checks of its construction."""
+    result = copy(node)
+    object.__setattr__(result, "formats", formats)
+    return result

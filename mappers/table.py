@@ -10,10 +10,14 @@ import numpy as np
 import sympy
 from numpy.typing import NDArray
 
+from mappers.aten import base_name
 from mappers.node import Node, Ref
 from mappers.symbolic import Size, as_size, compile_sizes, product
 
-NODE_SIZES = ("elements_in", "weight_elements", "elements_out", "bits_in", "weight_bits", "bits_out", "vector_elements")
+NODE_SIZES = (
+    "elements_in", "weight_elements", "elements_out", "bits_in", "weight_bits", "bits_out", "vector_elements",
+    "soft_elements",
+)  # fmt: skip
 PRODUCT_SIZES = ("m", "k", "n", "batch", "shared", "a_elements", "b_elements")
 
 DTYPE_BITS = {
@@ -43,6 +47,7 @@ class Bound:
         bits_in, weight_bits, bits_out: the same in the dtypes the model was traced in;
         vector_elements: element operations outside the matrix products: an Elementwise's results, what a Norm reads,
             attention's softmax (batch * heads * queries * keys), a bias's additions;
+        soft_elements: what a product node's own vector work reads: attention's scores, a bias;
         macs.
     products: one row a matrix product: node (row in `nodes`), label, m, k, n, batch, shared, a_elements, b_elements,
         c_elements, macs, and weight ("a", "b" or "", the operand that is a weight).
@@ -150,7 +155,8 @@ class _Counter:
         outputs = [(tensor.elements, tensor.dtype) for tensor in node.outputs]
         if node.append:
             reads = reads[1:]
-            outputs = [(_sum(elements for (_, elements), _ in reads), node.dtype)]
+            # An indexed write also reads where to write; only what has the cache's dtype is written.
+            outputs = [(_sum(elements for (_, elements), dtype in reads if dtype == node.dtype), node.dtype)]
         if node.kind == "Gather":
             # Of its table it reads the rows it returns; the rest of what it reads are indices.
             (table, _), dtype = reads[0]
@@ -161,7 +167,14 @@ class _Counter:
         groups = (activations, weights, outputs)
         elements = [_sum(size for size, _ in group) for group in groups]
         bits = [_sum(product((size, dtype_bits(dtype))) for size, dtype in group) for group in groups]
-        return (*elements, *bits, _vector_elements(node, elements[0]))
+        return (*elements, *bits, _vector_elements(node, elements[0]), self.soft(node))
+
+    def soft(self, node: Node) -> Size:
+        """Elements that a product node's vector work reads: attention's scores, or a bias."""
+        if node.attention is not None:
+            return _vector_elements(node, 0)
+        bias = _bias(node)
+        return self.source(bias)[1] if bias is not None else 0
 
 
 def _vector_elements(node: Node, elements_in: Size) -> Size:
@@ -173,8 +186,19 @@ def _vector_elements(node: Node, elements_in: Size) -> Size:
         return elements_in
     if node.kind == "Elementwise":
         return out
-    # linear, conv and addmm with a bias read three tensors.
-    return out if node.products and len(list(node.refs())) == 3 else 0
+    return out if _bias(node) is not None else 0
+
+
+def _bias(node: Node) -> Ref | None:
+    """What a MatMul or Conv adds to its product, if anything."""
+    if not node.products or node.attention is not None:
+        return None
+    name = base_name(node.target)
+    position = 0 if name in ("addmm", "baddbmm") else 2
+    if name not in ("addmm", "baddbmm", "linear") and node.kind != "Conv":
+        return None
+    found = node.operands[position] if len(node.operands) > position else dict(node.attributes).get("bias")
+    return found if isinstance(found, Ref) else None
 
 
 def _sum(sizes: Any) -> Size:
