@@ -24,10 +24,20 @@ def assign(graph: Graph, rules: Mapping[str, str | nf.Format | Formats], *, defa
     elementwise operations have none of their own: they read and write `default`.
 
     Raises ValueError for a rule that matches no product (naming near module paths), and for an unknown format.
+    Raises TypeError for rules that are no mapping, and for a value that is no format.
     """
+    if not isinstance(rules, Mapping):
+        shown = repr(rules) if isinstance(rules, str) else f"{type(rules).__name__} {rules!r}"
+        works = f'{{"*": {rules!r}}}' if isinstance(rules, str) else '{"*": "int8"}'
+        raise TypeError(f"assign: rules must map globs over module paths to formats, got {shown}; say {works}")
     products = graph.product_nodes
     chosen: dict[str, Formats | None] = {}
     for pattern, value in rules.items():
+        if not isinstance(value, str | nf.Scalar | nf.Scaled | Formats):
+            raise TypeError(
+                f"assign: rule {pattern!r} expected a format or its name such as 'int8', "
+                f"or mappers.Formats, got {value!r}; a rule is left out by not naming it"
+            )
         formats = as_formats(value)
         matched = [node for node in products if _matches(pattern, node.module)]
         if not matched:

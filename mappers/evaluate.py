@@ -10,6 +10,7 @@ unit and their bytes on the DRAM.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -41,8 +42,10 @@ def evaluate(graph: Graph, accelerator: hw.Accelerator, **sizes: int) -> hw.Repo
     graph: with formats assigned, or not: then products are in the dtype they were traced in. sizes: the graph's
         symbols, as `graph.bind` takes them (B=1, S=512).
     Raises ValueError for a product whose pair of formats no PE takes (naming both), for sizes the graph does not have,
-    and for an SRAM smaller than a tile.
+    and for an SRAM smaller than a tile. Raises TypeError for an array without memories around it, and for sizes that
+    are not single integers.
     """
+    _check(accelerator, sizes)
     placed = _plan(graph, accelerator)
     bound = graph.bind(**sizes)
     values = _value_bits(graph)
@@ -52,6 +55,22 @@ def evaluate(graph: Graph, accelerator: hw.Accelerator, **sizes: int) -> hw.Repo
     for report in reports[1:]:
         total = total + report
     return replace(total, unpriced=(*total.unpriced, *_unpriced(placed, bound)))
+
+
+def _check(accelerator: object, sizes: Mapping[str, object]) -> None:
+    """Raise TypeError for what is no accelerator, or for sizes that are not single integers."""
+    if not isinstance(accelerator, hw.Accelerator):
+        hint = "Accelerator(array=array)" if isinstance(accelerator, hw.SystolicArray) else "Accelerator(array=...)"
+        raise TypeError(
+            f"evaluate: needs an Accelerator (memories and a vector unit around an array), got "
+            f"{type(accelerator).__name__}; use {hint}"
+        )
+    for name, value in sizes.items():
+        if np.ndim(value) != 0 or not isinstance(value, int | np.integer | np.ndarray):  # type: ignore[arg-type]
+            raise TypeError(
+                f"evaluate: {name} must be one integer, got {type(value).__name__} {value!r}; evaluate once per size, "
+                f"or sweep the counts alone with graph.bind({name}=np.array([128, 512]))"
+            )
 
 
 def _plan(graph: Graph, accelerator: hw.Accelerator) -> Plan:

@@ -130,9 +130,20 @@ class Graph:
                 graph.add_edge(name, node.name, reads=count)
         return graph
 
-    @cached_property
+    @property
+    def derived(self) -> dict[str, Any]:
+        """What follows from nodes and edges alone, by name; one dictionary for this graph and its copies in other
+        formats, whichever needs an entry first."""
+        held: dict[str, Any] = self.__dict__.setdefault("_derived", {})
+        return held
+
+    @property
     def _table(self) -> Table:
-        return Table.of(self.nodes, tuple(symbol.name for symbol in self.symbols))
+        derived = self.derived
+        if "table" not in derived:
+            derived["table"] = Table.of(self.nodes, tuple(symbol.name for symbol in self.symbols))
+        table: Table = derived["table"]
+        return table
 
     def bind(self, **sizes: int | NDArray[np.integer[Any]]) -> Bound:
         """Numbers for these sizes: `bind(B=1, S=512)`; see Bound for the columns.
@@ -162,8 +173,9 @@ class Graph:
     def with_formats(self, formats: Mapping[str, Formats | None], default: FormatName | None = None) -> Graph:
         """A new graph whose named nodes have these formats; `mappers.assign` is the usual door."""
         changed = (_in_formats(node, formats[node.name]) if node.name in formats else node for node in self.nodes)
-        # Formats change no size and no edge, so neither checks nor the compiled table and layout need to be redone.
+        # Formats change no size and no edge, so neither checks nor what is derived from those need to be redone.
         graph = object.__new__(Graph)
+        self.__dict__.setdefault("_derived", {})
         graph.__dict__.update(self.__dict__)
         for stale in ("_by_name", "_plans"):
             graph.__dict__.pop(stale, None)

@@ -86,9 +86,9 @@ class Layout:
 
 def layout(graph: Graph) -> Layout:
     """The layout, kept with the graph and with copies of it in other formats."""
-    held: Layout | None = graph.__dict__.get("_layout")
+    held: Layout | None = graph.derived.get("layout")
     if held is None:
-        held = graph.__dict__["_layout"] = _layout(graph)
+        held = graph.derived["layout"] = _layout(graph)
     return held
 
 

@@ -92,8 +92,23 @@ def test_errors_say_what_would_work(graph, rules, message):
         mp.assign(graph, rules)
 
 
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        ("int8", r"rules must map globs over module paths to formats, got 'int8'; say \{\"\*\": 'int8'\}"),
+        (["int8"], r"got list \['int8'\]; say \{\"\*\": \"int8\"\}"),
+        ({"*": None}, r"rule '\*' expected a format or its name such as 'int8', or mappers\.Formats, got None"),
+        ({"*": 8}, r"got 8; a rule is left out by not naming it"),
+    ],
+)
+def test_rules_of_the_wrong_type(graph, rules, message):
+    with pytest.raises(TypeError, match=message):
+        mp.assign(graph, rules)
+
+
 def test_assigned_graphs_share_their_compiled_counts(graph):
     graph.bind(B=1, S=1)
     assigned = mp.assign(graph, {"*": "mxfp4"})
-    assert assigned.__dict__["_table"] is graph.__dict__["_table"]
+    assert assigned._table is graph._table
+    assert assigned.derived is mp.assign(assigned, {"*": "int8"}).derived
     assert (assigned.bind(B=2, S=9).products["macs"] == graph.bind(B=2, S=9).products["macs"]).all()
