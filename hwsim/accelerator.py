@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
+from numbers import Real
 
 import formats as nf
 from hwsim.array import SystolicArray
@@ -32,6 +33,10 @@ class VectorUnit:
     area_um2: Cost | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.lanes, bool) or not hasattr(self.lanes, "__index__"):
+            raise TypeError(
+                f"VectorUnit: lanes must be an integer, got {self.lanes!r} of type {type(self.lanes).__name__}"
+            )
         if self.lanes < 1:
             raise ValueError(f"VectorUnit: lanes must be at least 1, got {self.lanes}")
         units = (("energy_pj_per_operation", "pJ"), ("area_um2", "um2"))
@@ -74,6 +79,7 @@ class Accelerator:
     def __post_init__(self) -> None:
         tech = technology(self.technology)
         for array in self.arrays:
+            _check_kind("array", array, SystolicArray)
             mac_pe(array)
         object.__setattr__(self, "technology", tech.name)
         defaults = {
@@ -84,6 +90,8 @@ class Accelerator:
         for name, default in defaults.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, default())
+        for name, kind in (("vector_unit", VectorUnit), ("sram", Memory), ("dram", Memory)):
+            _check_kind(name, getattr(self, name), kind)
         for name in ("sram", "dram"):
             node = getattr(self, name).read_pj_per_bit.node
             if node not in (None, tech.name):
@@ -94,6 +102,8 @@ class Accelerator:
         if self.clock_hz is None:
             slowest = max(period_ns(array, tech) for array in self.arrays)
             object.__setattr__(self, "clock_hz", 1e9 / slowest)
+        if isinstance(self.clock_hz, bool) or not isinstance(self.clock_hz, Real):
+            raise TypeError(f"Accelerator: clock_hz must be a number of Hz such as 1e9, got {self.clock_hz!r}")
         if not 0 < self.clock < inf:
             raise ValueError(f"Accelerator: clock_hz must be positive, got {self.clock_hz!r}")
 
@@ -177,6 +187,11 @@ class Accelerator:
             f"no PE takes {nf.get(a).name} x {nf.get(b).name}; the accelerator has {pairs}; "
             "add an array for the pair with others=(...)"
         )
+
+
+def _check_kind(name: str, value: object, kind: type) -> None:
+    if not isinstance(value, kind):
+        raise TypeError(f"Accelerator: {name} must be a {kind.__name__}, got {value!r}")
 
 
 def array_name(array: SystolicArray) -> str:

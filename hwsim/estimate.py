@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import inf
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -81,6 +82,8 @@ def estimate(
     An array alone: cycles, energy of the array, area. An accelerator: also SRAM and DRAM traffic and stalls.
     Raises ValueError where the SRAM is smaller than a tile, naming both sizes.
     """
+    if not isinstance(gemm, Gemm):
+        raise TypeError(f"estimate: needs a Gemm, got {gemm!r}; say Gemm(m=256, k=512, n=512)")
     return gemm_report(
         (f"{gemm.m}x{gemm.k}x{gemm.n}" + (f" x{gemm.batch}" if gemm.batch > 1 else ""),),
         [gemm.m],
@@ -107,7 +110,13 @@ def estimate_many(
     Columns: those of `Report.columns`, `latency_s`, and where there are energy figures `energy_pj`, `energy_low_pj`,
     `energy_high_pj` (dynamic: leakage is left to Report).
     """
-    shapes = np.broadcast_arrays(*(np.asarray(size) for size in (m, k, n, batch)))
+    sizes = [np.asarray(size) for size in (m, k, n, batch)]
+    try:
+        # [] has no integer type of its own
+        shapes = np.broadcast_arrays(*(size if size.size else size.astype(np.int64) for size in sizes))
+    except ValueError:
+        got = ", ".join(f"{name} {size.shape}" for name, size in zip(("m", "k", "n", "batch"), sizes, strict=True))
+        raise ValueError(f"estimate_many: shapes must broadcast together, got {got}") from None
     where = setting(target, technology)
     rows, depth, width, copies = (size.reshape(-1) for size in shapes)
     columns, counts = gemm_columns(rows, depth, width, copies, where, output_bits=output_bits)
@@ -203,6 +212,8 @@ def gemm_columns(
     Returns the columns of Report.columns and the counts its prices apply to.
     """
     array, pe = where.array, mac_pe(where.array)
+    for name, bits in (("bits_a", bits_a), ("bits_b", bits_b), ("output_bits", output_bits)):
+        _check_bits(name, bits)
     sizes = [np.atleast_1d(np.asarray(size)) for size in (m, k, n, batch)]
     shape = np.broadcast_shapes(*(size.shape for size in sizes))
     cycles = _cycles(array, *sizes)  # checks that sizes are integers >= 1
@@ -251,6 +262,17 @@ def gemm_columns(
         "bytes_only_cycles": _dram_cycles(where, moved.once_bytes),
     }
     return columns, counts
+
+
+def _check_bits(name: str, bits: Any) -> None:
+    """Raise TypeError unless `bits` is None, a number or a sequence of numbers."""
+    entries = bits if np.ndim(bits) else [bits]
+    wrong = [entry for entry in entries if entry is not None and not isinstance(entry, Real)]
+    if wrong:
+        hint = f"bits_per_element({wrong[0]!r}) of formats says it for a format" if isinstance(wrong[0], str) else ""
+        raise TypeError(
+            f"estimate: {name} must be a number of bits such as 16, got {wrong[0]!r}" + (hint and f"; {hint}")
+        )
 
 
 def _row_bits(fmt: nf.Format, k: Ints) -> Any:

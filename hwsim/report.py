@@ -46,8 +46,9 @@ class Report:
 
     accelerator: label; only reports of one accelerator can be added.  clock_hz: None where no delay is known.
     rows: labels.  columns: arrays of len(rows): cycles = compute_cycles + stall_cycles; macs; bytes to and from DRAM;
-        tensor_bytes, every tensor stored once; the null models bits_x_bits (macs x element bits of a x of b) and
-        bytes_only_cycles (every tensor once, at full bandwidth, nothing else); bound; and whatever an estimator adds,
+        tensor_bytes, every operand and result of every operation once;
+        the null models bits_x_bits (macs x element bits of a x of b) and
+        bytes_only_cycles (tensor_bytes at full bandwidth, nothing else); bound; and whatever an estimator adds,
         of which sums make sense only for counts.
     counts: action -> how often, per row.  prices: action -> Cost of one, in pJ or pJ/bit. An action without a price
         must be named in unpriced.
@@ -141,7 +142,22 @@ class Report:
 
     @property
     def energy_pj(self) -> Cost:
-        """Energy of all rows. Raises ValueError where nothing has a price."""
+        """Energy of all rows. Raises ValueError where nothing has a price, or PEs work and have none."""
+        if self.pe_unpriced and self.energy:
+            raise ValueError(
+                "Report: PEs have no energy figure here, so there is no total; Report.energy has the parts with a "
+                "price; technologies with energy: ihp130, gt2n"
+            )
+        return self.priced_energy_pj
+
+    @property
+    def pe_unpriced(self) -> bool:
+        """Whether PEs work and have no price."""
+        return any(entry.name == "pe" or entry.name.startswith("pe ") for entry in self.unpriced)
+
+    @property
+    def priced_energy_pj(self) -> Cost:
+        """Energy of everything that has a price, PEs or not. Raises ValueError where nothing has."""
         parts = list(self.energy.values())
         if not parts:
             raise ValueError(
@@ -181,8 +197,11 @@ class Report:
     def null_models(self) -> dict[str, float]:
         """What a reader could have computed without this simulator.
 
-        bytes_only_cycles and bytes_only_energy_pj: every tensor moved once at full bandwidth, and nothing else costs
-        anything (energy 0 without DRAM).  bits_x_bits: MACs times the element bits of both operands.
+        Bytes only counts every operand and every result of every operation once: also what a fused or resident chip
+        would keep, and never a refetch.
+
+        bytes_only_cycles and bytes_only_energy_pj: those bytes at full bandwidth, and nothing else costs anything
+        (energy 0 without DRAM).  bits_x_bits: MACs times the element bits of both operands.
         """
         return {
             "bytes_only_cycles": float(self.total("bytes_only_cycles")),

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, replace
 from fractions import Fraction
 from functools import cache
-from typing import cast
+from operator import index
+from typing import SupportsIndex, cast
 
 import formats as nf
 from hwsim.component import Component, estimated, exact, leaf, leaf_exact, tree
@@ -59,6 +60,9 @@ class MacPE:
         object.__setattr__(self, "operand_format", looked_up)
         if self.multiplier != "exact":
             raise ValueError(f"MacPE: multiplier must be 'exact', got {self.multiplier!r}")
+        for count in ("lanes", "stages"):
+            object.__setattr__(self, count, _whole(count, getattr(self, count)))
+        _check_accumulators(self.accumulator, self.edge_accumulator)
         if self.lanes < 1 or self.stages < 0:
             raise ValueError(f"MacPE: needs lanes >= 1 and stages >= 0, got lanes={self.lanes}, stages={self.stages}")
         for fmt in self._factors():
@@ -187,9 +191,9 @@ class MacPE:
             raise ValueError("breakdown: delays do not add over leaves; ask for 'area' or 'energy'")
         factor = core_price(self.design, quantity, tech).factor
         parts: dict[str, Fraction] = {}
-        for index, child in enumerate(self.components().children):
+        for place, child in enumerate(self.components().children):
             for part in child.leaves():
-                value = leaf_exact(part, quantity, tech) * (factor if index == 0 else 1)
+                value = leaf_exact(part, quantity, tech) * (factor if place == 0 else 1)
                 parts[part.path] = parts.get(part.path, Fraction(0)) + value
         return parts
 
@@ -270,6 +274,23 @@ class MacPE:
             return core
         cost = core + estimated(exact(tree("extras", *extras), quantity, tech), quantity, tech)
         return replace(cost, value=float(sum(self.exact_parts(tech, quantity).values())))
+
+
+def _whole(name: str, value: object) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"MacPE: {name} must be an integer, got {value!r} of type {type(value).__name__}")
+    return index(cast(SupportsIndex, value))
+
+
+def _check_accumulators(accumulator: object, edge: object) -> None:
+    """Raise TypeError saying how a bare format name or width is written as an accumulator."""
+    if not isinstance(accumulator, nf.Exact | nf.Integer | nf.FloatChain | None):
+        meant = f"nf.Integer({accumulator})" if isinstance(accumulator, int) else f"nf.FloatChain({accumulator!r})"
+        raise TypeError(
+            f"MacPE: accumulator must be nf.Exact, nf.Integer or nf.FloatChain, got {accumulator!r}; say {meant}"
+        )
+    if not isinstance(edge, nf.FloatChain | None):
+        raise TypeError(f"MacPE: edge_accumulator must be an nf.FloatChain, got {edge!r}; say nf.FloatChain('float32')")
 
 
 @cache

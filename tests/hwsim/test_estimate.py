@@ -368,6 +368,11 @@ def test_a_technology_without_energy_still_gives_cycles_and_area() -> None:
     assert np.isnan(report.pe_energy_share)
     assert report.unpriced_share == 1.0
     assert "sky130hd has area and delay only" in str(report)
+    assert "energy without PEs" in str(report)
+    assert "energy, without PEs:" in str(report)
+    assert report.priced_energy_pj.value == pytest.approx(sum(part.value for part in report.energy.values()))
+    with pytest.raises(ValueError, match=r"PEs have no energy figure here, .* technologies with energy: ihp130, gt2n"):
+        _ = report.energy_pj
     assert "energy_pj" not in hw.estimate_many([1], [2], [3], array(), technology="sky130hd")
 
 
@@ -413,6 +418,35 @@ def test_an_accelerator_finds_the_array_for_a_pair_or_names_both() -> None:
 def test_nonsense_is_refused(make: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: hw.estimate((256, 512, 512), array()), r"needs a Gemm, got \(256, 512, 512\); say Gemm\(m=256"),  # type: ignore[arg-type]
+        (lambda: hw.VectorUnit(lanes=1.5), "lanes must be an integer, got 1.5 of type float"),  # type: ignore[arg-type]
+        (lambda: chip(sram=512), "Accelerator: sram must be a Memory, got 512"),
+        (lambda: chip(vector_unit=4), "Accelerator: vector_unit must be a VectorUnit, got 4"),
+        (lambda: chip(array=INT8), "Accelerator: array must be a SystolicArray, got MacPE"),
+        (lambda: chip(clock_hz="1GHz"), "clock_hz must be a number of Hz such as 1e9, got '1GHz'"),
+        (lambda: hw.estimate(hw.Gemm(1, 2, 3), array(), output_bits="bf16"),  # type: ignore[arg-type]
+         r"output_bits must be a number of bits such as 16, got 'bf16'; bits_per_element\('bf16'\) of formats"),
+        (lambda: hw.gemm_columns(1, 2, 3, 1, hw.setting(array()), bits_a=[[8]]),
+         r"bits_a must be a number .* got \[8\]"),
+    ],
+)  # fmt: skip
+def test_wrong_types_are_refused(make: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        make()
+
+
+@pytest.mark.parametrize("target", [array(), chip()], ids=["array", "chip"])
+def test_no_gemms_give_empty_columns(target: Any) -> None:
+    columns = hw.estimate_many([], [], [], target)
+    assert {column.shape for column in columns.values()} == {(0,)}
+    assert columns.keys() == hw.estimate_many([1], [2], [3], target).keys()
+    with pytest.raises(ValueError, match=r"must broadcast together, got m \(2,\), k \(3,\), n \(1,\), batch \(\)"):
+        hw.estimate_many([1, 2], [1, 2, 3], [1], target)
 
 
 def test_a_pe_without_a_price_is_refused() -> None:

@@ -324,6 +324,24 @@ def test_nonsense_is_refused(arguments: dict[str, Any], message: str) -> None:
         hw.MacPE("int8", "int8", **arguments)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"accumulator": "float32"}, r"accumulator must be .* got 'float32'; say nf.FloatChain\('float32'\)"),
+        ({"accumulator": 32}, r"accumulator must be .* got 32; say nf.Integer\(32\)"),
+        (
+            {"edge_accumulator": "float32"},
+            r"edge_accumulator must be an nf.FloatChain, got 'float32'; say nf.FloatChain",
+        ),
+        ({"lanes": 2.0}, "lanes must be an integer, got 2.0 of type float"),
+        ({"stages": "1"}, "stages must be an integer, got '1' of type str"),
+    ],
+)
+def test_wrong_types_are_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        hw.MacPE("mxfp4", "mxfp4", **arguments)
+
+
 def test_energy_without_figures_names_the_technologies_that_have_them() -> None:
     with pytest.raises(ValueError, match="'sky130hd' has area and delay only; technologies with energy: ihp130, gt2n"):
         hw.MacPE("int8", "int8").energy_pj("sky130hd")
