@@ -1,4 +1,4 @@
-"""Which values are put into another format before a product, and what a format's elements take in memory.
+"""Which values are put into another format before a product, and by how much work.
 
 Weights are stored in their format. Every other operand is written in the graph's value format and converted where the
 product's format differs: the largest magnitude, the scale and the rounding take an element operation each; a format
@@ -9,9 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 import formats as nf
 from mappers.aten import matmul_operands
@@ -24,16 +21,6 @@ SCALAR_OPERATIONS = 1  # assumed: round
 def operations(fmt: nf.Format) -> int:
     """Element operations of a conversion into the format, per element."""
     return SCALED_OPERATIONS if isinstance(fmt, nf.Scaled) else SCALAR_OPERATIONS
-
-
-def stored_bits(fmt: nf.Format, k: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Bits per element of rows of k elements: a short last block has a whole scale. One scale a row adds nothing."""
-    plain = np.full(np.shape(k), float(nf.bits_per_element(fmt)))
-    if not isinstance(fmt, nf.Scaled) or fmt.block.flat or len(fmt.block.shape) != 1 or fmt.block.size is None:
-        return plain
-    element, size = fmt.element.bits, fmt.block.size
-    scales = float(nf.bits_per_element(fmt) - element) * size
-    return np.where(k % size, element + -(-k // size) * scales / k, plain)
 
 
 def operand_refs(node: Node, item: Product) -> Iterator[tuple[str, Ref | None]]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import formats as nf
 import hwsim as hw
-from mappers.convert import conversion_key, operand_refs, operations, stored_bits
+from mappers.convert import conversion_key, operand_refs, operations
 from mappers.graph import Graph
 from mappers.node import FormatName, Node, Product, Ref
 
@@ -63,7 +63,7 @@ class Plan:
         result = np.empty(which.size)
         for index in np.unique(which):
             chosen = which == index
-            result[chosen] = stored_bits(self.formats[index], k[chosen])
+            result[chosen] = hw.stored_bits(self.formats[index], k[chosen])
         return result
 
 

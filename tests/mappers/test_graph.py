@@ -190,3 +190,36 @@ def test_a_format_without_a_name_is_not_saved_as_something_else(tmp_path):
     )
     with pytest.raises(ValueError, match=r"has no name that formats\.get reads; assign it again after loading"):
         mp.assign(small_graph(), {"*": odd}).save(tmp_path / "graph.json")
+
+
+def _stored(name: str, shape: tuple[int, ...], dtype: str) -> mp.Node:
+    return mp.Node(name=name, kind="Input", outputs=(mp.Tensor(shape, dtype),))
+
+
+def test_offsets_are_no_bias_and_an_index_is_not_written():
+    x, w = _stored("x", (6, 8), "float32"), _stored("w", (2, 8, 4), "float32")
+    ends, place = _stored("ends", (2,), "int32"), _stored("place", (1,), "int64")
+    cache, new = _stored("cache", (9, 4), "float32"), _stored("new", (1, 4), "float32")
+    item = mp.Product(label="grouped", m=6, k=8, n=4, a_elements=48, b_elements=64)
+    grouped = mp.Node(
+        name="grouped",
+        kind="MatMul",
+        target="aten._grouped_mm.default",
+        operands=(mp.Ref("x"), mp.Ref("w"), mp.Ref("ends")),
+        outputs=(mp.Tensor((6, 4), "float32"),),
+        products=(item,),
+    )
+    append = mp.Node(
+        name="append",
+        kind="Layout",
+        target="aten.index_copy.default",
+        operands=(mp.Ref("cache"), 0, mp.Ref("place"), mp.Ref("new")),
+        outputs=(mp.Tensor((9, 4), "float32"),),
+        moves=True,
+        append=True,
+    )
+    nodes = (x, w, ends, place, cache, new, grouped, append)
+    columns = mp.Graph(name="g", nodes=nodes, outputs=(mp.Ref("grouped"), mp.Ref("append"))).columns()
+    assert columns["vector_elements"][6] == columns["soft_elements"][6] == 0
+    assert (columns["elements_in"][7], columns["elements_out"][7]) == (1 + 4, 4)
+    assert (columns["bits_in"][7], columns["bits_out"][7]) == (64 + 4 * 32, 4 * 32)
