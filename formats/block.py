@@ -69,7 +69,11 @@ class Scaled:
             amax is not (a float16 scale stops at 65504: larger elements are clipped); with an offset,
             (max - min) / (element.max_finite - element.min_finite) over the block's range with zero in it;
         te_nvfp4: TransformerEngine's two-level float32 recipe.
-    offset: an integer zero point in the element's own units, or None.
+    In a block float32 could hold, no scale makes an element decode to infinity in float32: powers of two stop where
+    element.max_finite * scale would, an absmax scale that would is rounded down, and where that does not help (scales
+    of scales, zero points, te_nvfp4) the encoder raises ValueError.
+    offset: an integer zero point in the element's own units, or None. The encoder writes
+        element.min_finite + round(-min / scale), so that the block's smallest value takes the smallest integer.
     Source: OCP MX v1.0 for blocks of 32 with E8M0; the catalogue gives each named format's.
     """
 
@@ -93,17 +97,26 @@ class Scaled:
             self._check_offset(self.offset.format)
         if self.element.bits > 16:
             raise ValueError(f"Scaled: elements have at most 16 bits, {self.element.name} has {self.element.bits}")
+        if not isinstance(self.scale.format, Scaled) and self.scale.format.max_finite <= 0:
+            raise ValueError(f"Scaled: scale format {self.scale.format.name} has no positive value")
         if self.element.max_finite <= 0:
             raise ValueError(f"Scaled: {self.element.name} has no positive value to scale to")
 
     def _check_offset(self, offset: Scalar | Scaled) -> None:
         if self.rule != "absmax":
             raise ValueError(f"Scaled: an offset needs rule 'absmax', got rule {self.rule!r}")
-        integers = isinstance(self.element, FixedPoint) and isinstance(offset, FixedPoint)
-        if not integers or offset.ulp_exponent != self.element.ulp_exponent:  # type: ignore[union-attr]
+        element, held = self.element, offset
+        integers = isinstance(element, FixedPoint) and isinstance(held, FixedPoint)
+        if not integers or isinstance(held, Scaled) or held.ulp_exponent != element.ulp_exponent:
             raise ValueError(
                 f"Scaled: an offset counts last places of an integer element; got element {self.element.name} "
                 f"and offset {offset.name}"
+            )
+        if held.min_finite > element.min_finite or held.max_finite < element.max_finite:
+            raise ValueError(
+                f"Scaled: zero points run over the element's whole range, {element.min_finite}..{element.max_finite} "
+                f"for {element.name}; offset {held.name} holds {held.min_finite}..{held.max_finite}. "
+                f"Use Field(format={element.name!r}) or a wider one"
             )
 
     @property

@@ -29,13 +29,30 @@ from formats.scale_rules import largest_exponent, power_of_two_codes, te_nvfp4_s
 PIECE = 1 << 16  # elements whose quotients, codes and values stay in cache together
 
 
-def encode(x: NDArray[Any], fmt: Scaled, axis: int, cast: Cast, pad: bool, out: Encoded | None = None) -> Encoded:
-    """Planes of a float32 or float64 array."""
+FLOAT32_END = 2.0**128 - 2.0**103  # from here on float32 rounds to infinity
+
+
+def encode(
+    x: NDArray[Any],
+    fmt: Scaled,
+    axis: int,
+    cast: Cast,
+    pad: bool,
+    out: Encoded | None = None,
+    positive: bool = False,
+) -> Encoded:
+    """Planes of a float32 or float64 array. positive: what is above zero stays there, as scales must."""
     check_cast(fmt.element, cast)
     cut = plan_cut(x.shape, fmt.block, axis, pad)
     blocks = to_blocks(x, cut)
     codes = np.empty(blocks.shape, code_dtype(fmt.element.bits))
     planes = _encode_blocks(blocks, fmt, cast, cut, codes, pad)
+    if positive:
+        zero = np.zeros((codes.shape[0], 1))
+        if fmt.offset is not None:
+            plane = planes["offset"]
+            zero = scalar_codec.decode_codes(plane.format, plane.codes, np.dtype(np.float64)).reshape(-1, 1)
+        _keep_positive(blocks, fmt.element, codes, zero)
     stored = stored_order(codes, cut)
     held = out.planes["codes"].data if out else None
     elements = Plane(fmt.element, stored.shape, pack(stored, fmt.element.bits, held))
@@ -63,8 +80,40 @@ def _encode_blocks(
         scales = _shifted(blocks, fmt, cast, codes)
         return {"scale": _plane(_scalar_scale(fmt), scales.reshape(cut.grid))}
     if fmt.rule == "te_nvfp4":
-        return _nvfp4(blocks, fmt, cast, cut, codes)
-    return _absmax(blocks, fmt, cast, cut, codes, pad)
+        planes = _nvfp4(blocks, fmt, cast, cut, codes)
+    else:
+        planes = _absmax(blocks, fmt, cast, cut, codes, pad)
+    _check_finite(blocks, fmt, cast, cut, codes, planes)
+    return planes
+
+
+def _check_finite(
+    blocks: NDArray[Any], fmt: Scaled, cast: Cast, cut: Cut, codes: NDArray[Any], planes: Mapping[str, Plane]
+) -> None:
+    """Raise where finite float32 numbers would decode to infinities without the cast asking for them."""
+    largest = fmt.element.max_finite - (fmt.element.min_finite if fmt.offset else 0)
+    scale = scale_values(fmt, planes, cut.grid).reshape(-1)
+    with np.errstate(over="ignore"):
+        rows = np.flatnonzero(scale * float(largest) >= FLOAT32_END)
+    if cast.overflow != "saturate" or not rows.size:
+        return
+    with np.errstate(over="ignore"):
+        infinite = np.isinf(_decode_blocks(codes, fmt, planes, cut.grid, np.dtype(np.float32)))[rows]
+    x = blocks[rows]
+    if (infinite & (np.abs(x) <= np.finfo(np.float32).max)).any():
+        raise ValueError(
+            f"encode: x reaches {np.abs(x).max():g}, and rounded to {fmt.name} it is beyond float32, which ends at "
+            "3.40282e+38; scale x first"
+        )
+
+
+def _keep_positive(x: NDArray[Any], fmt: Scalar, codes: NDArray[Any], zero: Any = 0.0) -> None:
+    """Where x > 0 became zero or less (a codebook may have no zero), write the smallest value above `zero`."""
+    values = scalar_codec.decode_codes(fmt, codes, np.dtype(np.float64))
+    lost = (x > 0) & (values <= zero)
+    if lost.any():
+        least = np.broadcast_to(zero + float(fmt.min_positive), codes.shape)[lost]
+        codes[lost] = scalar_codec.encode_codes(fmt, least, DEFAULT)
 
 
 def _scalar_scale(fmt: Scaled) -> Scalar:
@@ -86,14 +135,20 @@ def _magnitudes(blocks: NDArray[Any]) -> NDArray[Any]:
 
 
 def _shifted(blocks: NDArray[Any], fmt: Scaled, cast: Cast, codes: NDArray[Any]) -> NDArray[np.uint8]:
-    """E8M0 codes; elements rounded under a shifted format. A block holding infinity or NaN gets the NaN scale."""
+    """E8M0 codes; elements rounded under a shifted format. A block holding infinity or NaN gets the NaN scale.
+
+    Under an explicit nan="zero" or "max" a NaN leaves the scale alone and becomes what the cast says of the element.
+    """
     from formats.kernels.blocks import encode_shifted64
 
     element, emax = fmt.element, largest_exponent(fmt.element)
     scales = np.empty(blocks.shape[0], np.uint8)
-    if blocks.dtype == np.float32 and emax >= 0 and _shifted32(blocks, fmt, cast, emax, codes, scales):
+    settled = blocks
+    if cast.nan in ("zero", "max") and np.isnan(_magnitudes(blocks)).any():
+        settled = np.where(np.isnan(blocks), blocks.dtype.type(0), blocks)
+    elif blocks.dtype == np.float32 and emax >= 0 and _shifted32(blocks, fmt, cast, emax, codes, scales):
         return scales
-    scales = power_of_two_codes(_magnitudes(blocks).astype(np.float64), element, fmt.rule)
+    scales = power_of_two_codes(_magnitudes(settled).astype(np.float64), element, fmt.rule)
     exponents = np.where(scales == 255, 0, scales.astype(np.int64) - 127)
     clean = np.where(scales[:, None] == 255, 0.0, blocks) if (scales == 255).any() else blocks
     # A scale moves the smallest binade down by at most 127; it must stay a normal float64.
@@ -229,11 +284,19 @@ def _absmax(
     smallest_and_largest(settled, low, high)
     steps = fmt.element.max_finite - fmt.element.min_finite
     planes, scale = _store_scales(_odd_difference(high, low), steps, fmt, cut, pad)
-    ratio = quotients(-low[:, None], scale)
-    offset_codes = scalar_codec.encode_codes(fmt.offset.format, ratio, DEFAULT)
+    offset_codes = _zero_points(quotients(-low[:, None], scale), fmt.element, fmt.offset.format)
     offset = scalar_codec.decode_codes(fmt.offset.format, offset_codes, np.dtype(np.float64)).reshape(-1)
     _elements(blocks, scale, fmt.element, cast, codes, offset)
     return {**planes, "offset": _plane(fmt.offset.format, offset_codes.reshape(cut.grid))}
+
+
+def _zero_points(ratio: NDArray[np.float64], element: Scalar, held: Scalar) -> NDArray[Any]:
+    """Codes of element.min_integer + round(ratio), ratio = -low / scale: low itself takes the smallest integer."""
+    if not isinstance(element, FixedPoint) or not isinstance(held, FixedPoint):
+        raise ValueError(f"encode: a zero point needs integers, got {element.name} and {held.name}")
+    places = with_offset(ratio, np.full(ratio.shape[0], float(element.min_finite)), element, DEFAULT)
+    clipped = np.clip(places, held.min_integer, held.max_integer)
+    return np.asarray(clipped % (1 << held.bits)).astype(code_dtype(held.bits))
 
 
 def _odd_difference(high: NDArray[Any], low: NDArray[Any]) -> NDArray[np.float64]:
@@ -253,23 +316,29 @@ def _store_scales(
 ) -> tuple[dict[str, Plane], NDArray[np.float64]]:
     """Planes of the scales extent / steps, and the values they decode to, one per block.
 
-    A positive scale that would round to zero takes the format's smallest positive value instead.
+    A positive scale that would round to zero takes the format's smallest positive value instead; one whose rounding
+    would put the largest element beyond float32 is rounded down.
     """
     inner = fmt.scale.format
     ideal = quotients(extent[:, None], np.full(extent.size, float(steps))).reshape(cut.grid)
     if isinstance(inner, Scaled):
         try:
-            held = encode(ideal, inner, -1, DEFAULT, pad)
+            held = encode(ideal, inner, -1, DEFAULT, pad, positive=True)
         except ValueError as error:
             raise ValueError(f"encode: the scales of {fmt.name} are scaled in their turn; {error}") from error
         planes = {"scale" + ("" if key == "codes" else f".{key}"): plane for key, plane in held.planes.items()}
         return planes, np.asarray(decode(held, np.dtype(np.float64)), np.float64).reshape(-1)
     if isinstance(inner, Minifloat) and inner.trailing_significand_bits > 50:  # to odd is for fewer bits than these
         ideal = (extent.astype(np.float64) / float(steps)).reshape(cut.grid)
-    if isinstance(inner, FixedPoint) or (isinstance(inner, Minifloat) and inner.zero):
-        ideal = np.where(ideal > 0, np.maximum(ideal, float(inner.min_positive)), ideal)
     codes = scalar_codec.encode_codes(inner, ideal, DEFAULT)
-    return {"scale": _plane(inner, codes)}, scalar_codec.decode_codes(inner, codes, np.dtype(np.float64)).reshape(-1)
+    _keep_positive(extent.reshape(cut.grid), inner, codes)
+    values = scalar_codec.decode_codes(inner, codes, np.dtype(np.float64))
+    with np.errstate(over="ignore"):
+        beyond = (values * float(steps) >= FLOAT32_END) & (extent.reshape(cut.grid) <= np.finfo(np.float32).max)
+    if beyond.any():
+        codes[beyond] = scalar_codec.encode_codes(inner, ideal[beyond], Cast(rounding="down"))
+        values = scalar_codec.decode_codes(inner, codes, np.dtype(np.float64))
+    return {"scale": _plane(inner, codes)}, values.reshape(-1)
 
 
 def _nvfp4(blocks: NDArray[Any], fmt: Scaled, cast: Cast, cut: Cut, codes: NDArray[Any]) -> dict[str, Plane]:

@@ -32,7 +32,8 @@ class Cast:
         "ml_dtypes" (zero with the opposite sign, as ml_dtypes 0.6 does for FP4 and FP6). A format that has NaN keeps
         it, and its sign where there are two. A block under rule absmax or te_nvfp4 has no scale that a NaN could
         set: "raise" refuses it whatever the element, and the other policies leave it out of the scale. A power-of-two
-        block with a NaN or infinity in it becomes NaN as a whole, as OCP MX has it.
+        block with an infinity in it, or with a NaN under "raise" or "ml_dtypes", becomes NaN as a whole, as OCP MX has
+        it; "zero" and "max" leave the NaN out of its scale.
     """
 
     rounding: Rounding = "ties_to_even"

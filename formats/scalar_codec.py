@@ -28,6 +28,7 @@ from formats.reference import check_cast, encode_value, nan_codes
 from formats.scalar import Scalar
 
 FLOAT32_FORMAT = Minifloat(exponent_bits=8, trailing_significand_bits=23)
+FLOAT64_FORMAT = Minifloat(exponent_bits=11, trailing_significand_bits=52)
 PIECE = 1 << 16  # elements decoded while their codes are still in cache
 
 
@@ -56,7 +57,7 @@ def run(fmt: Scalar, flat: NDArray[Any], cast: Cast, out: NDArray[Any]) -> bool:
     """Write the codes of a contiguous vector; returns whether it holds NaN."""
     layout = layout_of(flat)
     if isinstance(fmt, Minifloat) and fmt.bits > 32:
-        return _store_float64(fmt, flat, out)
+        return _store_float64(fmt, flat, cast, out)
     if isinstance(fmt, FixedPoint) and (fmt.fraction_bits >= 0 or layout is FLOAT64):
         from formats.kernels.fixed_point import encode_integer
 
@@ -104,12 +105,23 @@ def _mend(fmt: Scalar, flat: NDArray[Any], cast: Cast, out: NDArray[Any]) -> Non
         out[flat == -np.inf] = encode_value(fmt, Special.NEGATIVE_INFINITY, cast)
 
 
-def _store_float64(fmt: Minifloat, flat: NDArray[Any], out: NDArray[Any]) -> bool:
+def _store_float64(fmt: Minifloat, flat: NDArray[Any], cast: Cast, out: NDArray[Any]) -> bool:
     """float64 as its own code."""
-    if (fmt.exponent_bits, fmt.trailing_significand_bits, fmt.specials) != (11, 52, "ieee"):
-        raise ValueError(f"encode: {fmt.name} of {fmt.bits} bits is wider than the 32 bits a codec covers")
-    out[:] = _widened(flat).view(np.uint64)
+    _check_width(fmt)
+    out[:] = _finite(_widened(flat), cast).view(np.uint64)
     return False
+
+
+def _check_width(fmt: Scalar) -> None:
+    """Refuse what no kernel covers: wider than 32 bits and not float64."""
+    if fmt.bits > 32 and fmt != FLOAT64_FORMAT:
+        raise ValueError(f"encode: {fmt.name} of {fmt.bits} bits is wider than the 32 bits a codec covers")
+
+
+def _finite(x: NDArray[np.float64], cast: Cast) -> NDArray[np.float64]:
+    """float64 as a cast to float64 leaves it: an infinity saturates under overflow="saturate"."""
+    top = np.finfo(np.float64).max
+    return np.clip(x, -top, top) if cast.overflow == "saturate" else x
 
 
 def decode_codes(
@@ -190,7 +202,9 @@ def quantize(x: NDArray[Any], fmt: Scalar, cast: Cast) -> NDArray[Any]:
     """x rounded to the format's values, float32 or float64 as x is, piece by piece so that codes stay in cache."""
     check_cast(fmt, cast)
     if isinstance(fmt, Minifloat) and fmt.bits > 32:
-        return x.astype(x.dtype)
+        _check_width(fmt)
+        with np.errstate(over="ignore"):  # float64's largest number is no float32
+            return _finite(_widened(x), cast).astype(x.dtype)
     flat = np.ascontiguousarray(x).reshape(-1)
     out = np.empty(flat.size, x.dtype)
     codes = np.empty(min(PIECE, flat.size), code_dtype(fmt.bits))

@@ -41,7 +41,8 @@ def power_of_two_codes(amax: NDArray[np.float64], element: Scalar, rule: str) ->
     floor: exponent of amax less emax.  ceil: one more unless amax is a power of two.  even: exponent of amax after
     rounding it to the element's significand width, halves up.  rceil: exponent of float32(amax * float32(1 / max)),
     rounded up; amax is rounded to float32 first, as this rule is defined on float32.
-    Codes are clamped to 0..254, so that finite data never become NaN; zero blocks get code 0.
+    Codes are clamped to 0..254, so that finite data never become NaN, and to 254 - emax where amax is within float32,
+    so that they never become infinite there (rounding up would at amax > 2**127); zero blocks get code 0.
     """
     finite = np.isfinite(amax)
     safe = np.where(finite, amax, 1.0)
@@ -60,7 +61,8 @@ def power_of_two_codes(amax: NDArray[np.float64], element: Scalar, rule: str) ->
             exponent = exponent + (fraction + half_ulp >= 1.0)
         exponent = exponent - largest_exponent(element)
         exponent = np.where(safe == 0.0, -E8M0_BIAS, exponent)
-    codes = np.clip(exponent + E8M0_BIAS, 0, 254)
+    top = np.where(safe <= float(np.finfo(np.float32).max), 254 - max(largest_exponent(element), 0), 254)
+    codes = np.clip(exponent + E8M0_BIAS, 0, top)
     return np.where(finite, codes, 255).astype(np.uint8)
 
 

@@ -66,6 +66,7 @@ def scale_exponent32(u: Any, rule: Any, emax: Any, half_ulp: Any, inverse: Any) 
     rule: 0 floor, 1 ceil, 2 even, 3 rceil.  half_ulp: half a unit in the last place of the element, in float32 bits.
     inverse: float32(1 / element max), for rceil. Of the float32 subnormals only those above 2**-127 (0x400000), one
     binade below their exponent field's, can reach a code above 0: rounded up, for an element whose emax is 0.
+    Codes stop at 254 - emax: one more, and the element's largest value would decode to infinity.
     """
     if rule == 3:
         u = I32(F32(I32(u).view(F32) * inverse).view(I32))
@@ -74,7 +75,7 @@ def scale_exponent32(u: Any, rule: Any, emax: Any, half_ulp: Any, inverse: Any) 
     field, trailing = I32(u >> I32(23)), I32(u & I32(0x7FFFFF))
     up = I32(rule & 1 and trailing > (I32(0) if field > 0 else I32(0x400000)))
     code = I32(field + up - (I32(0) if rule == 3 else emax))
-    return min(max(code, I32(0)), I32(254))
+    return min(max(code, I32(0)), I32(I32(254) - emax))
 
 
 @kernel
@@ -181,10 +182,7 @@ def divide(x: Any, scale: Any, out: Any) -> None:
 
 @kernel
 def divide_any(x: Any, scale: Any, out: Any) -> None:
-    """`divide` for any float64: by significands, whose quotients neither over- nor underflow.
-
-    Quotients beyond 2**+-1000 stop there: every threshold of a format float64 can decode is nearer to one.
-    """
+    """`divide` for any float64: by significands, whose quotients neither over- nor underflow."""
     for b in range(x.shape[0]):
         fs, es = math.frexp(scale[b])
         for i in range(x.shape[1]):
@@ -193,7 +191,22 @@ def divide_any(x: Any, scale: Any, out: Any) -> None:
                 out[b, i] = v * 0.0 if np.isfinite(v) else v
             else:
                 fv, ev = math.frexp(v)
-                out[b, i] = math.ldexp(odd_quotient(fv, fs), min(max(ev - es, -1000), 1000))
+                out[b, i] = odd_ldexp(odd_quotient(fv, fs), ev - es)
+
+
+@kernel
+def odd_ldexp(q: Any, e: Any) -> Any:
+    """q * 2**e for q within 1/2..2, rounded to odd among the subnormals; beyond float64 its largest number (odd)."""
+    r = math.ldexp(q, e)
+    if np.isinf(r):
+        return math.copysign(1.7976931348623157e308, q)
+    if e > -1020:
+        return r
+    back = math.ldexp(r, -e)  # exact: r is zero or within a factor of two of q * 2**e
+    bits = np.float64(r).view(np.int64)
+    if back == q or bits & 1:
+        return r
+    return np.int64(bits + (1 if abs(back) < abs(q) else -1)).view(np.float64)
 
 
 @kernel

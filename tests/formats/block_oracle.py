@@ -19,6 +19,7 @@ import formats as nf
 from tests.formats.oracle import definition, rounded, special
 
 TWO = Fraction(2)
+FLT_MAX = (2 - TWO**-23) * TWO**127
 
 
 def floor_log2(x: Fraction) -> int:
@@ -46,7 +47,7 @@ def power_of_two_code(rule: str, amax: Fraction, element: Any) -> int:
     """E8M0 code of a block of finite numbers."""
     if amax == 0:
         return 0
-    top = element.max_finite
+    top, exact = element.max_finite, amax
     if rule == "rceil":
         largest = (2 - TWO**-23) * TWO**127
         quotient = float32(min(float32(amax), largest) * float32(1 / top))
@@ -60,7 +61,8 @@ def power_of_two_code(rule: str, amax: Fraction, element: Any) -> int:
         exponent = floor_log2(amax)
         exponent += rule == "ceil" and amax != TWO**exponent
         exponent -= floor_log2(top)
-    return max(0, min(254, exponent + 127))
+    largest_code = 254 - max(floor_log2(top), 0) if exact <= FLT_MAX else 254  # every element finite in float32
+    return max(0, min(largest_code, exponent + 127))
 
 
 def stored_scale(ideal: Fraction, fmt: Any) -> Fraction:
@@ -97,21 +99,27 @@ def encode_block(fmt: nf.Scaled, block: Sequence[float], cast: nf.Cast, scale: F
     element = fmt.element
     if scale is None:
         steps = element.max_finite - element.min_finite if fmt.offset else element.max_finite
-        scale = stored_scale((high - low if fmt.offset else max(high, -low)) / steps, fmt.scale.format)
+        extent = high - low if fmt.offset else max(high, -low)
+        scale = stored_scale(extent / steps, fmt.scale.format)
+        if extent <= FLT_MAX and scale * steps >= TWO**128 - TWO**103:  # float32 infinity: one step down
+            scale -= TWO ** (floor_log2(scale) - fmt.scale.format.trailing_significand_bits)
     zero = Fraction(0)
     unit = TWO**element.ulp_exponent
     if fmt.offset and scale:
-        zero = definition(fmt.offset.format, rounded(fmt.offset.format, -low / scale, False, nf.Cast()))
+        integer = element.min_integer + _rounded_integer(-low / scale / unit, nf.Cast())
+        held: Any = fmt.offset.format
+        zero = max(held.min_integer, min(held.max_integer, integer)) * unit
     codes: list[int] = []
     for x, real in zip(block, reals, strict=True):
         if np.isnan(x):
             nan = special(element, "nan", bool(np.signbit(x)), cast)
-            codes.append(int(zero / unit) if fmt.offset and cast.nan != "max" else nan)
+            codes.append(int(zero / unit) % 2**element.bits if fmt.offset and cast.nan != "max" else nan)
             continue
         quotient = real / scale if scale else Fraction(0)
         if fmt.offset:
-            places = _rounded_integer(quotient / unit, cast) + zero / unit  # then clamped: offsets are unsigned here
-            codes.append(int(max(Fraction(0), min(element.max_finite / unit, places))))
+            places = _rounded_integer(quotient / unit, cast) + zero / unit
+            clamped = max(Fraction(element.min_integer), min(Fraction(element.max_integer), places))
+            codes.append(int(clamped) % 2**element.bits)
         else:
             codes.append(rounded(element, quotient, bool(np.signbit(x)), cast))
     return BlockAnswer(scale, codes, [_value(element, code, scale, zero) for code in codes])
@@ -141,11 +149,17 @@ def _value(element: Any, code: int, scale: Fraction, zero: Fraction) -> Value:
 
 
 def _power_of_two_block(fmt: nf.Scaled, block: Sequence[float], cast: nf.Cast) -> BlockAnswer:
-    if not np.isfinite(block).all():
+    named = cast.nan in ("zero", "max")
+    if np.isinf(block).any() or (np.isnan(block).any() and not named):
         return BlockAnswer(None, [0] * len(block), [None] * len(block))
-    reals = [Fraction(float(x)) for x in block]
+    reals = [Fraction(0) if np.isnan(x) else Fraction(float(x)) for x in block]
     scale = TWO ** (power_of_two_code(fmt.rule, max(map(abs, reals)), fmt.element) - 127)
-    codes = [rounded(fmt.element, r / scale, bool(np.signbit(x)), cast) for x, r in zip(block, reals, strict=True)]
+    codes = [
+        special(fmt.element, "nan", bool(np.signbit(x)), cast)
+        if np.isnan(x)
+        else rounded(fmt.element, r / scale, bool(np.signbit(x)), cast)
+        for x, r in zip(block, reals, strict=True)
+    ]
     return BlockAnswer(scale, codes, [_value(fmt.element, code, scale, Fraction(0)) for code in codes])
 
 

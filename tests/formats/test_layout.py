@@ -174,7 +174,7 @@ def test_scales_of_scales_are_exact(inner: int) -> None:
     """Double quantisation: the inner scales are rounded like any other absmax block, then the elements to them."""
     fmt = nested(inner=inner)
     x = np.random.default_rng(8).normal(0, 1, (4, 16)).astype(np.float32)
-    x[1] *= 2.0**-12  # scale code 0
+    x[1] *= 2.0**-12  # scale code 1, where rounding alone gives 0
     rows = x.reshape(-1, 8)
     ideal = [Fraction(float(np.abs(row).max())) / 7 for row in rows]
     encoded = nf.encode(x, fmt, pad=True)
@@ -182,7 +182,7 @@ def test_scales_of_scales_are_exact(inner: int) -> None:
         group = ideal[start : start + (inner or 8)]
         top = stored_scale(max(group) / 255, nf.get("float32"))
         for at, real in enumerate(group, start):
-            scale = round(real / top) * top
+            scale = max(round(real / top), 1) * top  # never zero
             assert encoded.scales.reshape(-1)[at] == float(scale)
             answer = encode_block(fmt, rows[at], nf.Cast(), scale=scale)
             assert nf.decode(encoded).reshape(-1, 8)[at].tolist() == to_dtype(answer.values, np.float32).tolist()
