@@ -23,12 +23,17 @@ def energy_ratio(report: Report, base: Report) -> Cost:
     its extremes lie at corners. Raises ValueError where the two differ in node, or where a memory has different prices
     (then nothing is common: divide the energies instead).
     """
+    for side in (report, base):
+        if side.pe_unpriced:
+            raise ValueError(
+                f"energy_ratio: {side.accelerator} has PEs without an energy price; use another technology"
+            )
     ours, theirs = report.energy, base.energy
-    if report.energy_pj.node != base.energy_pj.node:
-        raise ValueError(
-            f"energy_ratio: pairs reports of one node, got {report.energy_pj.node!r} and {base.energy_pj.node!r}"
-        )
-    memories = _memory_factors(report, base)
+    nodes = [{cost.node for cost in energy.values()} - {None} for energy in (ours, theirs)]
+    if nodes[0] != nodes[1]:
+        raise ValueError(f"energy_ratio: pairs reports of one node, got {_text(nodes[0])} and {_text(nodes[1])}")
+    _check_prices(report, base)
+    memories = _memory_factors(ours, theirs)
     shared = min((cost.shared for cost in (*ours.values(), *theirs.values()) if cost.shared > 1), default=1.0)
     value = _total(ours, dict.fromkeys(memories, 1.0), 1.0, 0) / _total(theirs, dict.fromkeys(memories, 1.0), 1.0, 0)
     ratios = []
@@ -48,22 +53,29 @@ def energy_ratio(report: Report, base: Report) -> Cost:
     )
 
 
-def _memory_factors(report: Report, base: Report) -> dict[str, tuple[End, End]]:
+def _text(nodes: set[str | None]) -> str:
+    return " and ".join(repr(node) for node in sorted(nodes, key=str)) or "no node"
+
+
+def _memory_factors(ours: dict[str, Cost], theirs: dict[str, Cost]) -> dict[str, tuple[End, End]]:
     """How far each memory's price can be from its central value, the same for both reports."""
     factors: dict[str, tuple[End, End]] = {}
     for memory in MEMORIES:
-        for side in (report, base):
-            for name, cost in side.energy.items():
-                if name.startswith(memory) and cost.value > 0:
-                    low, high = cost.low / cost.value, cost.high / cost.value
-                    held = factors.get(memory, (low, high))
-                    factors[memory] = min(held[0], low), max(held[1], high)
+        for name, cost in (*ours.items(), *theirs.items()):
+            if name.startswith(memory) and cost.value > 0:
+                low, high = cost.low / cost.value, cost.high / cost.value
+                held = factors.get(memory, (low, high))
+                factors[memory] = min(held[0], low), max(held[1], high)
+    return factors
+
+
+def _check_prices(report: Report, base: Report) -> None:
+    """One memory has one price."""
     for name in set(report.prices) & set(base.prices):
         if name.startswith(("SRAM", "DRAM")) and report.prices[name] != base.prices[name]:
             raise ValueError(
                 f"energy_ratio: {name} cost {report.prices[name]} and {base.prices[name]}; pairs need one memory"
             )
-    return factors
 
 
 def _total(energy: dict[str, Cost], memories: dict[str, End], common: float, own: int) -> float:
