@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
-from typing import Literal
+from typing import Any, Literal
 
+from formats.codebook import Codebook
 from formats.exact import whole
 from formats.fixed_point import FixedPoint
 from formats.minifloat import Minifloat
@@ -48,6 +49,7 @@ class Block:
 class Field:
     """How the scales (or offsets) themselves are stored: in a scalar format, or scaled in their turn.
 
+    format: a description or its name.
     combine: how the parts of a nested scale make one number; "product", or "min" (rank-1 optimizer states).
     """
 
@@ -55,6 +57,7 @@ class Field:
     combine: Literal["product", "min"] = "product"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "format", _read(self.format, "Field: format"))
         if self.combine not in ("product", "min"):
             raise ValueError(f"Field: combine must be 'product' or 'min', got {self.combine!r}")
 
@@ -77,6 +80,7 @@ class Scaled:
     Source: OCP MX v1.0 for blocks of 32 with E8M0; the catalogue gives each named format's.
     """
 
+    # Names are read: element="int4", scale="float16" (also a bare format), block=(32,).
     element: Scalar
     scale: Field
     block: Block
@@ -84,6 +88,7 @@ class Scaled:
     offset: Field | None = None
 
     def __post_init__(self) -> None:
+        self._read_names()
         if self.rule not in RULES:
             raise ValueError(f"Scaled: rule must be one of {', '.join(RULES)}, got {self.rule!r}")
         if self.rule in POWER_OF_TWO_RULES and not _is_e8m0(self.scale.format):
@@ -101,6 +106,21 @@ class Scaled:
             raise ValueError(f"Scaled: scale format {self.scale.format.name} has no positive value")
         if self.element.max_finite <= 0:
             raise ValueError(f"Scaled: {self.element.name} has no positive value to scale to")
+
+    def _read_names(self) -> None:
+        """Names and bare formats become descriptions; what is neither is a TypeError."""
+        element = _read(self.element, "Scaled: element")
+        if isinstance(element, Scaled):
+            raise TypeError(f"Scaled: element must be a scalar format such as 'int4', got {element.name}")
+        object.__setattr__(self, "element", element)
+        fields: tuple[tuple[str, Any], ...] = (("scale", self.scale), ("offset", self.offset))
+        for name, value in fields:
+            if not isinstance(value, Field) and not (name == "offset" and value is None):
+                object.__setattr__(self, name, Field(format=_read(value, f"Scaled: {name}")))
+        if isinstance(self.block, tuple | list):
+            object.__setattr__(self, "block", Block(shape=tuple(self.block)))
+        if not isinstance(self.block, Block):
+            raise TypeError(f"Scaled: block must be a Block or its shape, such as (32,), got {self.block!r}")
 
     def _check_offset(self, offset: Scalar | Scaled) -> None:
         if self.rule != "absmax":
@@ -143,6 +163,19 @@ class Scaled:
 
 
 Format = Scalar | Scaled
+
+
+def _read(fmt: Format | str, what: str) -> Format:
+    """The format, by its name too. Raises TypeError for what is neither."""
+    if isinstance(fmt, Minifloat | FixedPoint | Codebook | Scaled):
+        return fmt
+    if isinstance(fmt, str):
+        from formats.catalogue import get
+
+        return get(fmt)
+    if isinstance(fmt, type) or not isinstance(fmt, Scalar):
+        raise TypeError(f"{what} must be a format or its name, such as 'float16', got {fmt!r}")
+    return fmt
 
 
 def _is_e8m0(fmt: Format) -> bool:

@@ -129,6 +129,11 @@ _SPECIALS: dict[str, Specials] = {"ieee": "ieee", "nan_top": "fn", "fnuz": "fnuz
 _SPECIAL_WORDS = {specials: word for word, specials in _SPECIALS.items()}
 _MINIFLOAT_NAMES = {fmt: name for name, fmt in MINIFLOATS.items()}
 _SCALED_NAMES = {fmt: name for name, fmt in SCALED.items()}
+_REAL_NAMES = {  # what several formats are called
+    "fp8": ["e4m3fn", "e5m2", "mxfp8_e4m3", "mxfp8_e5m2"],
+    "fp6": ["e2m3fn", "e3m2fn", "mxfp6_e2m3", "mxfp6_e3m2"],
+    "fp4": ["e2m1fn", "mxfp4", "nvfp4"],
+}
 _GRAMMAR = (
     "a catalogue name, int<bits> or uint<bits> (:symmetric, :f<fraction bits>), e<E>m<M>:ieee|nan_top|fnuz|none "
     "(:bias<n>, :nosub, :nozero), then for shared scales :g<n> (groups along the axis), :t<r>x<c> (tiles), :b<n> "
@@ -161,7 +166,7 @@ def get(name: str | Format) -> Format:
 
 @cache
 def _parse(name: str) -> Format:
-    stem, *words = name.strip().split(":")
+    stem, *words = _swallowed(name.strip().split(":"))
     stem = ALIASES.get(stem, stem)
     element_words = [word for word in words if _is_element_word(word)]
     block_words = [word for word in words if not _is_element_word(word)]
@@ -171,6 +176,17 @@ def _parse(name: str) -> Format:
     return _scaled(element, block_words, name) if block_words else element
 
 
+def _swallowed(words: list[str]) -> list[str]:
+    """Words after scale=<format> that describe a scalar belong to the scale: scale=e3m3:none is one word."""
+    joined: list[str] = []
+    for word in words:
+        if joined and joined[-1].startswith("scale=") and _is_element_word(word):
+            joined[-1] += f":{word}"
+        else:
+            joined.append(word)
+    return joined
+
+
 def _is_element_word(word: str) -> bool:
     return word in _SPECIALS or bool(re.fullmatch(r"symmetric|nosub|nozero|ties_up|f-?\d+|bias-?\d+", word))
 
@@ -178,7 +194,10 @@ def _is_element_word(word: str) -> bool:
 def _unknown(name: str, why: str = "") -> ValueError:
     known = [*names(), *ALIASES, "int4:g128", "uint4:g128:asym", "int8:channel", "int8:token", "int8:tensor", "nf4:b64"]
     known += [f"{pair}:{word}" for pair in ("e3m3", "e2m2", "e3m1", "e3m0") for word in _SPECIALS]
-    near = difflib.get_close_matches(name.lower(), known, n=4, cutoff=0.5)
+    stem = name.lower().split(":")[0]
+    near = _REAL_NAMES.get(stem.replace("float", "fp")) or difflib.get_close_matches(
+        name.lower(), known, n=4, cutoff=0.5
+    )
     hint = f"near names: {', '.join(near)}" if near else f"a name is {_GRAMMAR}"
     return ValueError(f"get: unknown format {name!r}{why}; {hint}")
 
@@ -188,7 +207,9 @@ def _scalar(stem: str, words: list[str], name: str) -> Scalar:
         return CODEBOOKS[stem]
     if match := re.fullmatch(r"(u?)int(\d+)", stem):
         fraction = [int(word[1:]) for word in words if re.fullmatch(r"f-?\d+", word)]
-        if len(words) != len(fraction) + words.count("symmetric") or len(fraction) > 1:
+        if not 1 <= int(match[2]) <= 16:
+            raise _unknown(name, ": integers have 1 to 16 bits")
+        if len(words) != len(fraction) + ("symmetric" in words) or len(fraction) > 1:
             raise _unknown(name, f": {stem} takes :symmetric and :f<fraction bits>")
         return FixedPoint(
             bits=int(match[2]),
@@ -206,6 +227,8 @@ def _scalar(stem: str, words: list[str], name: str) -> Scalar:
 def _parametric(match: re.Match[str], words: list[str], name: str) -> Minifloat:
     specials = [_SPECIALS[word] for word in words if word in _SPECIALS]
     bias = [int(word[4:]) for word in words if word.startswith("bias")]
+    if len(set(words)) < len(words) or any(re.fullmatch(r"symmetric|f-?\d+", word) for word in words):
+        raise _unknown(name, f": {match[0]} takes each of :bias<n>, :nosub, :nozero and :ties_up once at most")
     if len(specials) != 1 or len(bias) > 1:
         choices = ", ".join(f"{match[0]}:{word}" for word in _SPECIALS)
         raise ValueError(f"get: {name!r} does not say what its top codes are; use one of {choices}")
@@ -268,8 +291,11 @@ def _scaled(element: Scalar, words: list[str], name: str) -> Scaled:
     scales = [word[6:] for word in options if word.startswith("scale=")]
     rules = [word[5:] for word in options if word.startswith("rule=")]
     extra = [word for word in options if word not in ("asym", "full") and not word.startswith(("scale=", "rule="))]
-    if len(blocks) != 1 or extra or len(scales) > 1 or len(rules) > 1:
+    if len(blocks) != 1 or extra or len(scales) > 1 or len(rules) > 1 or len(set(options)) < len(options):
         raise _unknown(name)
+    integer = isinstance(element, FixedPoint) and element.signed and element.bits > 1 and not element.symmetric
+    if "full" in options and not integer:
+        raise _unknown(name, f": :full is the whole range of signed integers, {element.name} has no other")
     asymmetric = "asym" in options
     if asymmetric and not (isinstance(element, FixedPoint) and not element.signed):
         raise ValueError(f"get: {name!r}: a zero point needs an unsigned integer element, such as uint4:g128:asym")

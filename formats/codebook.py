@@ -18,7 +18,7 @@ _TIES = ("lower", "upper", "even", "away")
 class Codebook:
     """Up to 2**bits finite values, one a code, in code order.
 
-    label: the name `formats.get` knows it by.
+    label: what it is called. `formats.get` reads only the labels in the catalogue ("nf4"), not a new codebook's.
     entries: one finite float per code, 2 to 2**bits of them; codes beyond the last entry do not exist. A value may
         appear twice: the encoder then writes the lower code.
     ties: where a real exactly between two neighbours goes under nearest rounding: "lower" or "upper" value, the value

@@ -205,6 +205,8 @@ def quantize(x: NDArray[Any], fmt: Scalar, cast: Cast) -> NDArray[Any]:
         _check_width(fmt)
         with np.errstate(over="ignore"):  # float64's largest number is no float32
             return _finite(_widened(x), cast).astype(x.dtype)
+    if isinstance(fmt, Minifloat) and (fmt.max_finite >= 2**1024 or fmt.ulp_exponent < -1074):
+        raise OverflowError(f"quantize: {fmt.name} has values beyond float64; use its value(code)")
     flat = np.ascontiguousarray(x).reshape(-1)
     out = np.empty(flat.size, x.dtype)
     codes = np.empty(min(PIECE, flat.size), code_dtype(fmt.bits))
