@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import formats as nf
 import hwsim as hw
 import mappers as mp
 from studies.common import Progress, Provenance, Row, read_csv, write_csv
@@ -53,7 +54,12 @@ def _wide(pair: Pair) -> Pair:
     return replace(pair, label=f"{pair.label}, kv {pair.activation}", kv=pair.activation)
 
 
-WIDE_KV = tuple(_wide(pair) for pair in PAIRS if pair.weight.split(":")[0] != pair.activation.split(":")[0])
+# Where the weight's format is narrow enough for keys and values to matter: at most 4 bits beside wider activations.
+WIDE_KV = tuple(
+    _wide(pair)
+    for pair in PAIRS
+    if nf.element_of(nf.get(pair.weight)).bits <= 4 < nf.element_of(nf.get(pair.activation)).bits
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -197,8 +203,8 @@ def fidelity(progress: Progress, minilm: bool) -> list[Row]:
         done[task.workload, label] = result
     rows = [_byte_lm_row(pair, done["byte_lm", pair.label], done["byte_lm", "reference"]) for pair in PAIRS]
     for row, pair in zip(rows, PAIRS, strict=True):
-        wide = done.get(("byte_lm", _wide(pair).label), done["byte_lm", pair.label])
-        row["loss_kv_activation"] = float(np.mean(wide - done["byte_lm", "reference"]))
+        wide = done.get(("byte_lm", _wide(pair).label))
+        row["loss_kv_activation"] = None if wide is None else float(np.mean(wide - done["byte_lm", "reference"]))
     if minilm:
         rows += [_minilm_row(pair, done["minilm", pair.label], done["minilm", "reference"]) for pair in PAIRS]
     return rows
@@ -301,7 +307,7 @@ def table_text(measured: list[Row], priced: list[Row]) -> str:
         text = quality.get(("minilm", pair.label))
         lines.append(
             f"{pair.label:<24}{_number(loss['loss']):>10.4f} +-{_number(loss['loss_standard_error']):.4f}"
-            + f"{_number(loss['loss_kv_activation']):>11.4f}"
+            + (f"{'':>11}" if loss["loss_kv_activation"] is None else f"{_number(loss['loss_kv_activation']):>11.4f}")
             + (
                 f"{_number(text['cosine_mean']):>15.4f}{_number(text['top10_overlap']):>8.3f}"
                 if text
