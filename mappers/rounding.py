@@ -48,9 +48,10 @@ def _bfloat16(x: torch.Tensor) -> torch.Tensor:
     """What `formats.quantize` gives (ties to even, saturating), by torch's own cast, many times faster."""
     import torch
 
-    result = x.to(torch.bfloat16)
-    largest = torch.finfo(torch.bfloat16).max
-    # Finite values that torch rounds to infinity are rare enough that looking for them is all this costs.
-    if bool(torch.isinf(result).any()):
+    result = x.to(torch.bfloat16).to(x.dtype)
+    # Finite values that torch rounds to infinity are rare: one sum, which is finite unless a value is not (or the sum
+    # itself overflows, which only costs the longer look), is all that watching for them costs.
+    if not bool(torch.isfinite(result.sum())):
+        largest = torch.finfo(torch.bfloat16).max
         result = torch.where(torch.isfinite(x), result.clamp(-largest, largest), result)
-    return result.to(x.dtype)
+    return result
