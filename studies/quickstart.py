@@ -123,7 +123,8 @@ def _cost_rows(workload: Workload, technology: str, clock: str, hz: float | None
     base = reports[BASELINE]
     rows = [_cost_row(workload, technology, clock, pair, reports[pair.label], base) for pair in PAIRS]
     for row in rows:
-        row["undecided_against"] = "; ".join(_undecided(str(row["label"]), reports)) if clock == "own" else ""
+        others = _undecided(str(row["label"]), reports) if clock == "own" else []
+        row["undecided_against"] = "; ".join(others) or None
     return rows
 
 
@@ -194,8 +195,9 @@ def _energy_parts(report: hw.Report) -> dict[str, float]:
 def fidelity(progress: Progress, minilm: bool) -> list[Row]:
     """Both models under every pair, in this run, against the same run without quantisation."""
     models: list[Any] = ["byte_lm"] + ["minilm"] * minilm
-    tasks = [Task(workload=model, pair=pair) for model in models for pair in (None, *PAIRS)]
-    tasks += [Task(workload="byte_lm", pair=pair) for pair in WIDE_KV]
+    # The longest first: the workers then end together.
+    tasks = [Task(workload="byte_lm", pair=pair) for pair in (None, *WIDE_KV)]
+    tasks += [Task(workload=model, pair=pair) for model in models for pair in (None, *PAIRS)[model == "byte_lm" :]]
     done: dict[tuple[str, str], NDArray[Any]] = {}
     for task, result in measure_all(tasks):
         label = task.pair.label if task.pair else "reference"

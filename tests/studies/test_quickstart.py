@@ -62,7 +62,7 @@ def test_every_model_is_priced_under_every_pair() -> None:
 def test_undecided_is_mutual_and_never_about_itself() -> None:
     rows = [row for row in quickstart.costs(minilm=False) if row["clock"] == "own"]
     held = {
-        (row["workload"], row["technology"], row["label"]): set(str(row["undecided_against"]).split("; ")) - {""}
+        (row["workload"], row["technology"], row["label"]): set(str(row["undecided_against"] or "").split("; ")) - {""}
         for row in rows
     }
     assert any(held.values())
