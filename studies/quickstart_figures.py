@@ -72,6 +72,8 @@ def _finding(
     """The pair with the least energy among those that lose little, and those it cannot be told from."""
     limit, unit = LITTLE[model]
     good = np.flatnonzero(loss < limit)
+    if not good.size:
+        return f"every pair loses more than {limit} {unit}"
     best = int(good[np.argmin(energy[good])])
     against = str(cost[labels[best]]["undecided_against"] or "").split("; ")
     open_pairs = [name for name, lost in zip(labels, loss, strict=True) if lost < limit and name in against]
