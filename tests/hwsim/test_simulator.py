@@ -391,7 +391,7 @@ def run(pe: DotPE, a: Any = None, b: Any = None, k: int = 3, **options: Any) -> 
         (lambda: run(DotPE(), a=np.ones((2, 3), bool)), TypeError, "got dtype bool"),
         (lambda: run(DotPE("mxfp4")), TypeError, r"pe.a is mxfp4, elements with shared scales.*pe.a='e2m1fn'"),
         (lambda: run(DotPE("int8", "int4:g128")), TypeError, r"pe.b is int4:g128.*or use formats.matmul"),
-        (lambda: run(DotPE("int9000")), ValueError, "bits must be 1..16, got 9000"),
+        (lambda: run(DotPE("int9000")), ValueError, "int9000.*integers have 1 to 16 bits"),
         (
             lambda: run(DotPE(accumulator="float32")),
             TypeError,
