@@ -1,7 +1,7 @@
 """Block formats: cut, scale, encode the elements, and back.
 
 Powers of two go through kernels that shift the element format instead of dividing (`_shifted`); other scales through an
-exact quotient (`_divided`). Decoding multiplies the parts exactly and rounds once.
+exact quotient (`quotients`). Decoding multiplies the parts exactly and rounds once.
 """
 
 from __future__ import annotations

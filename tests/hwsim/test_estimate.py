@@ -504,6 +504,7 @@ def test_descriptions_are_hashable_and_rebuilt_by_their_repr() -> None:
     assert hash(eval(repr(both), names)) == hash(both)
 
 
+@pytest.mark.slow  # timed: a busy neighbour is no failure of the default run
 def test_a_hundred_thousand_estimates_a_second() -> None:
     """Measured: millions; the bar is 100,000 GEMMs/s in process time on one thread."""
     rng = np.random.default_rng(0)

@@ -445,6 +445,7 @@ def test_overflow_error_comes_exactly_when_the_register_is_left(dataflow: Any, f
 # ---------------------------------------------------------------- speed
 
 
+@pytest.mark.slow  # timed: a busy neighbour is no failure of the default run
 def test_speed() -> None:
     """A floor well below the 1e8 PE-cycles a second measured on one idle core, for machines that are not idle."""
     gemm, array = Gemm(512, 64, 64), SystolicArray(DotPE(), 32, 32)

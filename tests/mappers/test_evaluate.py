@@ -229,6 +229,7 @@ def test_what_is_no_accelerator_or_no_size(prefill: mp.Graph) -> None:
     assert one.macs == mp.evaluate(graph, accelerator, B=1, S=16).macs
 
 
+@pytest.mark.slow  # timed: a busy neighbour is no failure of the default run
 def test_fresh_formats_take_milliseconds(prefill: mp.Graph) -> None:
     accelerator = chip(("int8", "int8"))
     mp.evaluate(mp.assign(prefill, {"*": "int8"}), accelerator, B=1, S=64)
@@ -249,6 +250,7 @@ def test_null_models_by_hand(prefill: mp.Graph) -> None:
     assert report.null_models["bytes_only_cycles"] <= report.cycles
 
 
+@pytest.mark.slow  # timed: a busy neighbour is no failure of the default run
 def test_evaluating_llama_takes_milliseconds(prefill: mp.Graph) -> None:
     # The bar (50 ms) is measured by `python -m studies speed`; here only that nothing is redone node by node.
     graph = mp.assign(prefill, {"*": "int8"})
