@@ -37,7 +37,7 @@ class Stub:
         self.python.chmod(0o755)
         self.log = folder / "log"
         self.environment = {
-            **{key: value for key, value in os.environ.items() if not key.startswith("MAKE")},
+            **{key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "BITCOST_"))},
             "PYTHON": str(self.python),
             "STUB_PYTHON": str(self.python),
             "STUB_LOG": str(self.log),
