@@ -18,11 +18,12 @@ from formats.arithmetic.accumulate import (
     accumulator_bits,
 )
 from formats.arithmetic.matmul import matmul
-from formats.block import Block, Field, Format, Scaled, bits_per_element, element_of
+from formats.block import Block, Field, Format, Scaled, Sum, bits_per_element, element_of
 from formats.cast import Cast
-from formats.catalogue import get, names
+from formats.catalogue import Entry, entries, entry, get, names, register
 from formats.codebook import Codebook
 from formats.codec import decode, decode_codes, encode, encode_codes, quantize
+from formats.elements import Choice, Pair
 from formats.encoded import Encoded, Plane
 from formats.exact import Dyadic, Special
 from formats.fixed_point import FixedPoint
@@ -33,10 +34,12 @@ __all__ = [
     "Accumulator",
     "Block",
     "Cast",
+    "Choice",
     "Chunked",
     "Codebook",
     "Dyadic",
     "Encoded",
+    "Entry",
     "Exact",
     "Field",
     "FixedPoint",
@@ -45,11 +48,13 @@ __all__ = [
     "Integer",
     "Minifloat",
     "Order",
+    "Pair",
     "Plane",
     "Scalar",
     "Scaled",
     "Sequential",
     "Special",
+    "Sum",
     "accumulator_bits",
     "bits_per_element",
     "decode",
@@ -57,8 +62,11 @@ __all__ = [
     "element_of",
     "encode",
     "encode_codes",
+    "entries",
+    "entry",
     "get",
     "matmul",
     "names",
     "quantize",
+    "register",
 ]

@@ -7,15 +7,17 @@ from fractions import Fraction
 from math import prod
 from typing import Any, Literal
 
-from formats.codebook import Codebook
+from formats.cast import ROUNDINGS, Rounding
+from formats.elements import Choice, Element, Pair, candidates_of, is_scalar
 from formats.exact import whole
 from formats.fixed_point import FixedPoint
+from formats.layout_names import check_layout, stored_bits
 from formats.minifloat import Minifloat
+from formats.rule_names import POWER_OF_TWO_RULES, RULES, is_power_of_two
 from formats.scalar import Scalar
 
-Rule = Literal["floor", "ceil", "even", "rceil", "absmax", "te_nvfp4"]
-RULES: tuple[Rule, ...] = ("floor", "ceil", "even", "rceil", "absmax", "te_nvfp4")
-POWER_OF_TWO_RULES = ("floor", "ceil", "even", "rceil")
+__all__ = ["POWER_OF_TWO_RULES", "RULES", "WHOLE", "Block", "Field", "Format", "Scaled", "Sum"]
+
 WHOLE = 0
 
 
@@ -51,23 +53,36 @@ class Field:
 
     format: a description or its name.
     combine: how the parts of a nested scale make one number; "product", or "min" (rank-1 optimizer states).
+    block: the elements that share one of these, where that is not the owner's block (one mean a tensor beside scales of
+        64 elements); it must hold whole blocks of its owner.
+    rounding: of the scale itself ("up" for scales that must not clip).
     """
 
     format: Scalar | Scaled
     combine: Literal["product", "min"] = "product"
+    block: Block | None = None
+    rounding: Rounding = "ties_to_even"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "format", _read(self.format, "Field: format"))
+        read = read_format(self.format, "Field: format")
+        if not (isinstance(read, Scaled) or is_scalar(read)):
+            raise TypeError(f"Field: format must be a scalar or scaled format, got {read!r}")
+        object.__setattr__(self, "format", read)
         if self.combine not in ("product", "min"):
             raise ValueError(f"Field: combine must be 'product' or 'min', got {self.combine!r}")
+        if self.block is not None and not isinstance(self.block, Block):
+            raise TypeError(f"Field: block must be a Block or None, got {self.block!r}")
+        if self.rounding not in ROUNDINGS or self.rounding.startswith("stochastic"):
+            raise ValueError(f"Field: rounding must be a deterministic one of Cast's, got {self.rounding!r}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scaled:
-    """Elements in a scalar format times a scale shared by a block: value = (element - offset) * scale.
+    """Elements times a scale shared by a block: value = (element - offset) * scale + shift.
 
-    rule: how an encoder chooses the scale of a block whose largest magnitude is amax.
-        floor, ceil, even, rceil: a power of two, from the bits of amax (see formats.scale_rules);
+    element: a scalar format, a Choice among several, or a Pair.
+    rule: how an encoder chooses the scale of a block whose largest magnitude is amax (formats/rule_names.py has all).
+        floor, ceil, even, rceil: a power of two, from the bits of amax;
         absmax: amax / element.max_finite, rounded once to the scale's format, saturating there and never zero where
             amax is not (a float16 scale stops at 65504: larger elements are clipped); with an offset,
             (max - min) / (element.max_finite - element.min_finite) over the block's range with zero in it;
@@ -77,59 +92,74 @@ class Scaled:
     of scales, zero points, te_nvfp4) the encoder raises ValueError.
     offset: an integer zero point in the element's own units, or None. The encoder writes
         element.min_finite + round(-min / scale), so that the block's smallest value takes the smallest integer.
+    shift: a real added to the block's values, or None.
+    layout: how the element codes lie in memory; formats/layout.py lists them. "dense" is a plain bit stream.
     Source: OCP MX v1.0 for blocks of 32 with E8M0; the catalogue gives each named format's.
     """
 
     # Names are read: element="int4", scale="float16" (also a bare format), block=(32,).
-    element: Scalar
+    element: Element
     scale: Field
     block: Block
-    rule: Rule = "absmax"
+    rule: str = "absmax"
     offset: Field | None = None
+    shift: Field | None = None
+    layout: str = "dense"
 
     def __post_init__(self) -> None:
         self._read_names()
         if self.rule not in RULES:
             raise ValueError(f"Scaled: rule must be one of {', '.join(RULES)}, got {self.rule!r}")
-        if self.rule in POWER_OF_TWO_RULES and not _is_e8m0(self.scale.format):
+        if is_power_of_two(self.rule) and not _is_e8m0(self.scale.format):
             raise ValueError(f"Scaled: rule {self.rule!r} writes powers of two, as e8m0fnu; got {self.scale.format!r}")
-        if self.rule == "te_nvfp4" and not _is_two_level(self.scale.format):
+        if (
+            RULES[self.rule].kind != "statistic"
+            and self.rule.startswith("te_")
+            and not _is_two_level(self.scale.format)
+        ):
             raise ValueError(
-                "Scaled: rule 'te_nvfp4' needs two-level scales, minifloats under one float32 a tensor; "
+                f"Scaled: rule {self.rule!r} needs two-level scales, minifloats under one float32 a tensor; "
                 f"got {self.scale.format!r}"
             )
         if self.offset is not None:
             self._check_offset(self.offset.format)
-        if self.element.bits > 16:
-            raise ValueError(f"Scaled: elements have at most 16 bits, {self.element.name} has {self.element.bits}")
+        for element in candidates_of(self.element):
+            if element.bits > 16:
+                raise ValueError(f"Scaled: elements have at most 16 bits, {element.name} has {element.bits}")
+            if element.max_finite <= 0:
+                raise ValueError(f"Scaled: {element.name} has no positive value to scale to")
+        if isinstance(self.element, Choice | Pair) and is_power_of_two(self.rule):
+            raise ValueError(f"Scaled: rule {self.rule!r} takes one scalar element, got {self.element.name}")
         if not isinstance(self.scale.format, Scaled) and self.scale.format.max_finite <= 0:
             raise ValueError(f"Scaled: scale format {self.scale.format.name} has no positive value")
-        if self.element.max_finite <= 0:
-            raise ValueError(f"Scaled: {self.element.name} has no positive value to scale to")
+        check_layout(self.layout, self.element.bits)
 
     def _read_names(self) -> None:
         """Names and bare formats become descriptions; what is neither is a TypeError."""
-        element = _read(self.element, "Scaled: element")
-        if isinstance(element, Scaled):
+        element = read_format(self.element, "Scaled: element")
+        if not (isinstance(element, Choice | Pair) or is_scalar(element)):
             raise TypeError(f"Scaled: element must be a scalar format such as 'int4', got {element.name}")
         object.__setattr__(self, "element", element)
-        fields: tuple[tuple[str, Any], ...] = (("scale", self.scale), ("offset", self.offset))
+        fields: tuple[tuple[str, Any], ...] = (("scale", self.scale), ("offset", self.offset), ("shift", self.shift))
         for name, value in fields:
-            if not isinstance(value, Field) and not (name == "offset" and value is None):
-                object.__setattr__(self, name, Field(format=_read(value, f"Scaled: {name}")))
+            if not isinstance(value, Field) and not (name != "scale" and value is None):
+                object.__setattr__(self, name, Field(format=_field_format(value, f"Scaled: {name}")))
         if isinstance(self.block, tuple | list):
             object.__setattr__(self, "block", Block(shape=tuple(self.block)))
         if not isinstance(self.block, Block):
             raise TypeError(f"Scaled: block must be a Block or its shape, such as (32,), got {self.block!r}")
 
     def _check_offset(self, offset: Scalar | Scaled) -> None:
-        if self.rule != "absmax":
+        if is_power_of_two(self.rule) or self.rule.startswith("te_"):
             raise ValueError(f"Scaled: an offset needs rule 'absmax', got rule {self.rule!r}")
         element, held = self.element, offset
-        integers = isinstance(element, FixedPoint) and isinstance(held, FixedPoint)
-        if not integers or isinstance(held, Scaled) or held.ulp_exponent != element.ulp_exponent:
+        if (
+            not isinstance(element, FixedPoint)
+            or not isinstance(held, FixedPoint)
+            or held.ulp_exponent != element.ulp_exponent
+        ):
             raise ValueError(
-                f"Scaled: an offset counts last places of an integer element; got element {self.element.name} "
+                f"Scaled: an offset counts last places of an integer element; got element {element.name} "
                 f"and offset {offset.name}"
             )
         if held.min_finite > element.min_finite or held.max_finite < element.max_finite:
@@ -152,30 +182,72 @@ class Scaled:
 
         One scale a row or a tensor adds nothing here; `Encoded.nbytes` counts it.
         """
-        bits = Fraction(self.element.bits)
-        for field in (self.scale, self.offset):
-            if field is not None and self.block.size is not None:
+        bits = stored_bits(self.layout, self.element.bits)
+        for field in (self.scale, self.offset, self.shift):
+            if field is not None:
                 inner = field.format
-                bits += (inner.bits_per_element if isinstance(inner, Scaled) else inner.bits) / Fraction(
-                    self.block.size
-                )
+                each = inner.bits_per_element if isinstance(inner, Scaled) else Fraction(inner.bits)
+                bits += _share(each, field.block or self.block)
+        if isinstance(self.element, Choice):
+            bits += _share(Fraction(self.element.selector_bits), self.element.block or self.block)
         return bits
 
 
-Format = Scalar | Scaled
+def _share(bits: Fraction, block: Block) -> Fraction:
+    """Bits per element of something stored once a block; nothing where the block grows with the array."""
+    return bits / block.size if block.size is not None else Fraction(0)
 
 
-def _read(fmt: Format | str, what: str) -> Format:
-    """The format, by its name too. Raises TypeError for what is neither."""
-    if isinstance(fmt, Minifloat | FixedPoint | Codebook | Scaled):
-        return fmt
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sum:
+    """Several encodings of one array, added: value = sum of the terms' values.
+
+    terms: block formats or their names. The encoder is greedy: each term encodes what those before it left over.
+    Source: binary-coded quantization, w = sum of alpha_i * b_i (Rastegari et al., XNOR-Net; ShiftAddLLM); additive
+    codes and low-rank plus residual schemes have the same shape.
+    """
+
+    terms: tuple[Scaled, ...]
+
+    def __post_init__(self) -> None:
+        terms = self.terms if isinstance(self.terms, tuple | list) else (self.terms,)
+        read = tuple(read_format(term, "Sum: every term") for term in terms)
+        if not read or not all(isinstance(term, Scaled) for term in read):
+            raise TypeError(f"Sum: terms must be one block format or more, such as 'int4:g128', got {self.terms!r}")
+        object.__setattr__(self, "terms", read)
+
+    @property
+    def name(self) -> str:
+        """The catalogue's name, or the repr."""
+        from formats.catalogue import sum_name
+
+        return sum_name(self)
+
+    @property
+    def bits_per_element(self) -> Fraction:
+        """Stored bits per element of all terms."""
+        return sum((term.bits_per_element for term in self.terms), Fraction(0))
+
+
+Format = Scalar | Scaled | Sum
+
+
+def read_format(fmt: Any, what: str) -> Any:
+    """The format (or element), by its name too. Raises TypeError for what is neither."""
     if isinstance(fmt, str):
         from formats.catalogue import get
 
         return get(fmt)
-    if isinstance(fmt, type) or not isinstance(fmt, Scalar):
+    if not (isinstance(fmt, Scaled | Choice | Pair | Sum) or is_scalar(fmt)):
         raise TypeError(f"{what} must be a format or its name, such as 'float16', got {fmt!r}")
     return fmt
+
+
+def _field_format(value: Any, what: str) -> Any:
+    read = read_format(value, what)
+    if isinstance(read, Choice | Pair | Sum):
+        raise TypeError(f"{what} must be a scalar or scaled format, got {read.name}")
+    return read
 
 
 def _is_e8m0(fmt: Format) -> bool:
@@ -196,9 +268,22 @@ def _is_two_level(fmt: Format) -> bool:
 
 def bits_per_element(fmt: Format) -> Fraction:
     """Stored bits per element of any format, shares of block scales included."""
-    return fmt.bits_per_element if isinstance(fmt, Scaled) else Fraction(fmt.bits)
+    return fmt.bits_per_element if isinstance(fmt, Scaled | Sum) else Fraction(fmt.bits)
 
 
 def element_of(fmt: Format) -> Scalar:
-    """The scalar format of the elements: the format itself, or what a Scaled scales."""
-    return fmt.element if isinstance(fmt, Scaled) else fmt
+    """The scalar format of the elements: the format itself, or what a Scaled scales.
+
+    Raises ValueError for formats whose elements are not of one scalar format: a Choice, a Pair, a Sum.
+    """
+    element = fmt.element if isinstance(fmt, Scaled) else fmt
+    if isinstance(element, Choice | Pair | Sum):
+        raise ValueError(
+            f"element_of: the elements of {fmt.name} are not of one scalar format; "
+            f"use one of its parts: {', '.join(part.name for part in _parts(element))}"
+        )
+    return element
+
+
+def _parts(fmt: Choice | Pair | Sum) -> tuple[Any, ...]:
+    return fmt.terms if isinstance(fmt, Sum) else candidates_of(fmt)

@@ -6,19 +6,19 @@ This file checks arguments and chooses a path; formats/scalar_codec.py and forma
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from formats import block_codec, scalar_codec
-from formats.block import Format, Scaled
+from formats import block_codec, scalar_codec, sum_codec
+from formats.block import WHOLE, Block, Format, Scaled, Sum
 from formats.cast import DEFAULT, Cast
-from formats.catalogue import get
-from formats.encoded import Encoded, Plane
+from formats.catalogue import entry, get
+from formats.encoded import Encoded
 from formats.exact import whole
-from formats.layout import pack
 from formats.scalar import Scalar
+from formats.scalar_planes import encode_plane
 
 
 def as_float(x: Any, door: str) -> NDArray[Any]:
@@ -39,11 +39,33 @@ def as_float(x: Any, door: str) -> NDArray[Any]:
     )
 
 
-def _described(fmt: Format | str, cast: Cast | None, door: str) -> tuple[Format, Cast]:
-    """The format of that name, and the cast with its default."""
+AnyCast = Cast | Literal["as_published"] | None
+
+
+def described(fmt: Format | str, cast: AnyCast, door: str) -> tuple[Format, Cast]:
+    """The format of that name, and the cast with its default; "as_published" is the catalogue's for that name."""
+    if isinstance(cast, str) and cast == "as_published":
+        line = entry(fmt)
+        if line is None:
+            raise ValueError(f"{door}: cast='as_published' needs a format of the catalogue, got {fmt!r}")
+        return line.format, line.cast or DEFAULT
     if not (cast is None or isinstance(cast, Cast)):
-        raise TypeError(f"{door}: cast must be a formats.Cast, got {cast!r}; for example cast=Cast(rounding='up')")
+        raise TypeError(
+            f"{door}: cast must be a formats.Cast or 'as_published', got {cast!r}; for example cast=Cast(rounding='up')"
+        )
     return get(fmt), cast or DEFAULT
+
+
+def _check_amax(fmt: Format, amax: float | None, door: str) -> None:
+    """A given tensor maximum needs a format with one scale over the tensor to set."""
+    if amax is None:
+        return
+    if not (np.isfinite(amax) and amax > 0):
+        raise ValueError(f"{door}: tensor_amax must be a positive finite number, got {amax!r}")
+    whole_tensor = Block(shape=(WHOLE,), flat=True)
+    inner = fmt.scale.format if isinstance(fmt, Scaled) else None
+    if not (isinstance(fmt, Scaled) and whole_tensor in (fmt.block, getattr(inner, "block", None))):
+        raise ValueError(f"{door}: tensor_amax sets the scale of a whole tensor, and {fmt.name} has none")
 
 
 def _axis_of(axis: int, ndim: int, shape: tuple[int, ...], door: str) -> int:
@@ -66,28 +88,49 @@ def _through_torch(name: str) -> Callable[..., Any]:
     return function
 
 
-def quantize(x: Any, fmt: Format | str, axis: int = -1, cast: Cast | None = None, pad: bool = False) -> Any:
+def quantize(
+    x: Any,
+    fmt: Format | str,
+    axis: int = -1,
+    cast: AnyCast = None,
+    pad: bool = False,
+    *,
+    tensor_amax: float | None = None,
+) -> Any:
     """x rounded to the values of a format, in x's shape.
 
-    x: float16, bfloat16, float32 or float64 array, or a torch CPU tensor (the gradient is passed straight through, 1
-    where x was not saturated and 0 where it was). fmt: a format or its name. axis: the dot dimension, along which
-    blocks run. cast: rounding, overflow, NaN (default Cast()). pad: fill the last block with zeros.
+    x: float16, bfloat16, float32 or float64 array, or a torch tensor (the gradient is passed straight through, 1 where
+    x was not saturated and 0 where it was). fmt: a format or its name. axis: the dot dimension, along which blocks run.
+    cast: rounding, overflow, NaN (default Cast()), or "as_published" for the rounding of the format's source.
+    pad: fill the last block with zeros. tensor_amax: the largest magnitude to make room for, where a format has one
+    scale over the whole tensor; measured when None, and larger elements saturate when given.
     Returns float32, or float64 for float64 input: each value rounded once from x, scales included.
     Raises ValueError (unknown format, NaN the format cannot hold, blocks that do not divide) and TypeError (dtype).
     """
     axis = whole("quantize", "axis", axis)
+    description, how = described(fmt, cast, "quantize")
+    _check_amax(description, tensor_amax, "quantize")
+    given: dict[str, Any] = {} if tensor_amax is None else {"tensor_amax": tensor_amax}
     if _is_torch(x):
-        return _through_torch("quantize")(x, fmt, axis, cast, pad)
-    description, how = _described(fmt, cast, "quantize")
+        return _through_torch("quantize")(x, description, axis, how, pad, **given)
     array = as_float(x, "quantize")
+    if isinstance(description, Sum):
+        return sum_codec.quantize(array, description, axis, how, pad)
     if isinstance(description, Scaled):
-        return block_codec.quantize(array, description, axis, how, pad)
+        return block_codec.quantize(array, description, axis, how, pad, **given)
     _axis_of(axis, array.ndim, array.shape, "quantize")
     return scalar_codec.quantize(array, description, how)
 
 
 def encode(
-    x: Any, fmt: Format | str, axis: int = -1, cast: Cast | None = None, pad: bool = False, out: Encoded | None = None
+    x: Any,
+    fmt: Format | str,
+    axis: int = -1,
+    cast: AnyCast = None,
+    pad: bool = False,
+    out: Encoded | None = None,
+    *,
+    tensor_amax: float | None = None,
 ) -> Encoded:
     """x as codes and bytes of a format.
 
@@ -95,19 +138,22 @@ def encode(
     Returns an `Encoded`: `.codes`, `.scales`, `.nbytes` (exactly what is stored), `.to_bytes()`.
     """
     axis = whole("encode", "axis", axis)
+    description, how = described(fmt, cast, "encode")
+    _check_amax(description, tensor_amax, "encode")
+    given: dict[str, Any] = {} if tensor_amax is None else {"tensor_amax": tensor_amax}
     if _is_torch(x):
-        return _through_torch("encode")(x, fmt, axis, cast, pad, out)  # type: ignore[no-any-return]
-    description, how = _described(fmt, cast, "encode")
+        x = _through_torch("to_numpy")(x, "encode")
     array = as_float(x, "encode")
     if out is not None:
         _check_out(out, description, array.shape, axis)
+    if isinstance(description, Sum):
+        encoded = sum_codec.encode(array, description, axis, how, pad)
+        return encoded if out is None else _overwritten(out, encoded)
     if isinstance(description, Scaled):
-        encoded = block_codec.encode(array, description, axis, how, pad, out)
+        encoded = block_codec.encode(array, description, axis, how, pad, out, **given)
         return encoded if out is None else _overwritten(out, encoded)
     place = _axis_of(axis, array.ndim, array.shape, "encode")
-    source = np.moveaxis(array, place, -1) if array.ndim else array
-    codes = scalar_codec.encode_codes(description, source, how)
-    plane = Plane(description, codes.shape, pack(codes, description.bits, out.planes["codes"].data if out else None))
+    plane = encode_plane(array, description, place, how, out.planes["codes"].data if out else None)
     return out or Encoded(description, array.shape, place, {"codes": plane})
 
 
@@ -136,6 +182,8 @@ def decode(encoded: Encoded, dtype: Any = np.float32) -> NDArray[Any]:
     target = np.dtype(dtype)
     if target not in (np.float32, np.float64):
         raise TypeError(f"decode: dtype must be float32 or float64, got {target}")
+    if isinstance(encoded.format, Sum):
+        return sum_codec.decode(encoded, target)
     if isinstance(encoded.format, Scaled):
         return block_codec.decode(encoded, target)
     plane = encoded.planes["codes"]
@@ -150,15 +198,15 @@ def decode_scales(encoded: Encoded) -> NDArray[np.float64]:
     return block_codec.scale_values(encoded.format, encoded.planes, grid)
 
 
-def encode_codes(fmt: Scalar | str, x: Any, cast: Cast | None = None, out: NDArray[Any] | None = None) -> NDArray[Any]:
+def encode_codes(fmt: Scalar | str, x: Any, cast: AnyCast = None, out: NDArray[Any] | None = None) -> NDArray[Any]:
     """The codes of x in a scalar format, unpacked, in x's shape.
 
     out: an array of x's shape and the code's type (uint8 up to 8 bits, uint16 up to 16, uint32 up to 32) to write to.
     """
     if _is_torch(x):
         x = _through_torch("to_numpy")(x, "encode_codes")
-    description, how = _described(_scalar(fmt, "encode_codes"), cast, "encode_codes")
-    return scalar_codec.encode_codes(description, as_float(x, "encode_codes"), how, out)  # type: ignore[arg-type]
+    _, how = described(fmt, cast, "encode_codes")
+    return scalar_codec.encode_codes(_scalar(fmt, "encode_codes"), as_float(x, "encode_codes"), how, out)
 
 
 def decode_codes(
@@ -180,6 +228,8 @@ def decode_codes(
 
 def _scalar(fmt: Scalar | str, door: str) -> Scalar:
     description = get(fmt)
+    if isinstance(description, Sum):
+        raise ValueError(f"{door}: {description.name} is a sum of block formats; use encode and decode")
     if isinstance(description, Scaled):
         raise ValueError(
             f"{door}: {description.name} has scales; use encode and decode, or its element {description.element.name}"

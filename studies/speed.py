@@ -205,7 +205,7 @@ def import_seconds() -> float:
 
 def _scalar(name: str) -> nf.Scalar:
     fmt = nf.get(name)
-    if isinstance(fmt, nf.Scaled):
+    if isinstance(fmt, nf.Scaled | nf.Sum):
         raise TypeError(f"speed: {name} is not a scalar format")
     return fmt
 

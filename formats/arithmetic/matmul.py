@@ -21,7 +21,7 @@ from formats.arithmetic.accumulate import (
     product_ulp_exponent,
 )
 from formats.arithmetic.reference import chunks, register
-from formats.block import Format, Scaled
+from formats.block import Format, Scaled, Sum
 from formats.cast import Cast
 from formats.catalogue import get
 from formats.codec import as_float, quantize
@@ -121,13 +121,13 @@ def _operand(x: Any, fmt: Format | str | None, axis: int, name: str) -> tuple[ND
         if fmt is not None and get(fmt) != x.format:
             raise ValueError(f"matmul: {name} is encoded as {x.format.name}, but {name}_format is {get(fmt).name}")
         description: Format = x.format
-        values = decode_encoded(x, np.float32 if isinstance(description, Scaled) else np.float64)
+        values = decode_encoded(x, np.float32 if isinstance(description, Scaled | Sum) else np.float64)
     elif fmt is None:
         raise ValueError(f"matmul: {name} is an array, so {name}_format must name its format")
     else:
         description = get(fmt)
         values = quantize(as_float(x, "matmul"), description, axis)
-    if isinstance(description, Scaled):
+    if isinstance(description, Scaled | Sum):
         float32 = get("float32")
         if not isinstance(float32, Minifloat):
             raise TypeError("matmul: float32 is a minifloat")

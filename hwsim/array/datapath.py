@@ -173,6 +173,8 @@ def rounding_table(fmt: nf.Minifloat) -> NDArray[np.float64]:
 
 def _scalar(name: str, fmt: object) -> nf.Scalar:
     fmt = nf.get(fmt)  # type: ignore[arg-type]  # get says what it takes
+    if isinstance(fmt, nf.Sum):
+        raise TypeError(f"simulate: pe.{name} is a sum of encodings, {fmt.name}; simulate a term at a time")
     if isinstance(fmt, nf.Scaled):
         element = nf.element_of(fmt).name
         raise TypeError(

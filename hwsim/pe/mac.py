@@ -305,7 +305,7 @@ def float_register(fmt: nf.Minifloat) -> FloatRegister:
     return FloatRegister(significand_bits=fmt.trailing_significand_bits + 1, exponent_bits=fmt.exponent_bits)
 
 
-def _embeds(inner: nf.Format, outer: nf.Format) -> bool:
+def _embeds(inner: nf.Format | nf.Choice | nf.Pair, outer: nf.Format | nf.Choice | nf.Pair) -> bool:
     """Whether every finite value of inner is one of outer, scales being the same."""
     if inner == outer:
         return True

@@ -73,6 +73,6 @@ def trees() -> dict[str, Component]:
 
 def _scalar(name: str) -> Operand:
     fmt = nf.get(name)
-    if isinstance(fmt, nf.Scaled):
+    if isinstance(fmt, nf.Scaled | nf.Sum):
         raise TypeError(f"measured rows have scalar operands, got {name}")
     return operand_of(fmt)

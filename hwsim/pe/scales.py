@@ -37,7 +37,9 @@ class Scales:
 
 
 def scales_of(fmt: nf.Format) -> Scales:
-    """Read the scales off a format. Raises TypeError for scale formats that are not minifloats."""
+    """Read the scales off a format. Raises TypeError for scale formats that are not minifloats, and for sums."""
+    if isinstance(fmt, nf.Sum):
+        raise TypeError(f"MacPE: no element reads a sum of encodings at once; use a PE a term, got {fmt!r}")
     if not isinstance(fmt, nf.Scaled):
         return Scales(block=None, block_scale=None, result_scale=None, offset_bits=0, element_bits=fmt.bits)
     block = fmt.block.shape[-1] or None

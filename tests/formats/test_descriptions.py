@@ -24,7 +24,7 @@ SCALED_WORDS = ("e2m1fn:g16:scale=e4m3fn", "mxfp4:rule=rceil", "nvfp4:rule=absma
 @pytest.mark.parametrize("name", [*NAMED, *BLOCKS, *PARAMETRIC, *WORDS, *SCALED_WORDS])
 def test_get_reads_the_name_of_every_format(name: str) -> None:
     fmt: Any = nf.get(name)
-    assert fmt.name == name
+    assert fmt.name == {"e3m0:none": "e3m0fn", "ue5m3:nan_top": "ue5m3"}.get(name, name)  # these have names of their own
     assert nf.get(fmt.name) == fmt == nf.get(fmt)
     assert nf.get(f"  {name} ") == fmt
 

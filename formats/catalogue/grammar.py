@@ -1,107 +1,28 @@
 """The names: `get` turns a name into a description, and every description knows its name.
 
-Adding a format is adding a line here. Names follow ml_dtypes and the OCP MX specification.
+A catalogue name, a name spelled out from its parts, or one of a parametric family; the same grammar reads what
+`.name` writes. Adding a format is adding a line to a file beside this one, or `register` at run time.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
+from dataclasses import replace
 from functools import cache
 
-from formats.block import WHOLE, Block, Field, Format, Rule, Scaled
+from formats.block import WHOLE, Block, Field, Format, Scaled, Sum
+from formats.catalogue import codebooks, minifloats, mx, nvfp4
+from formats.catalogue.entry import Entry
 from formats.codebook import Codebook
+from formats.elements import is_scalar
 from formats.fixed_point import FixedPoint
 from formats.minifloat import Minifloat, Specials
+from formats.rule_names import RULES
 from formats.scalar import Scalar
 
-
-def _float(e: int, m: int, specials: Specials = "ieee", bias: int | None = None, *, signed: bool = True) -> Minifloat:
-    return Minifloat(exponent_bits=e, trailing_significand_bits=m, specials=specials, bias=bias, signed=signed)
-
-
-E8M0 = Minifloat(
-    exponent_bits=8, trailing_significand_bits=0, signed=False, subnormals=False, zero=False, specials="fn", ties="up"
-)
-
-MINIFLOATS: dict[str, Minifloat] = {
-    "e4m3fn": _float(4, 3, "fn"),  # OFP8 v1.0
-    "e5m2": _float(5, 2),  # OFP8 v1.0
-    "e4m3fnuz": _float(4, 3, "fnuz"),  # ml_dtypes; equals IEEE P3109 binary8p4sf code for code
-    "e5m2fnuz": _float(5, 2, "fnuz"),
-    "e4m3b11fnuz": _float(4, 3, "fnuz", 11),
-    "e4m3": _float(4, 3),  # ml_dtypes, IEEE-like
-    "e3m4": _float(3, 4),
-    "e3m2fn": _float(3, 2, "none"),  # OCP MX v1.0 FP6
-    "e2m3fn": _float(2, 3, "none"),
-    "e2m1fn": _float(2, 1, "none"),  # OCP MX v1.0 FP4
-    "e8m0fnu": E8M0,  # OCP MX v1.0 section 5.4.1
-    "ue4m3": _float(4, 3, "fn", signed=False),  # NVFP4's scale without its idle sign bit
-    "bfloat16": _float(8, 7),
-    "tf32": _float(8, 10),
-    "float16": _float(5, 10),
-    "float32": _float(8, 23),
-    "float64": _float(11, 52),
-}
-
-# Dettmers et al., QLoRA, as published in bitsandbytes' functional.py; ties go to the lower entry there.
-# The constants are the definition: rederiving them from normal quantiles reproduces only seven digits.
-NF4 = Codebook(
-    label="nf4",
-    bits=4,
-    ties="lower",
-    entries=(
-        -1.0,
-        -0.6961928009986877,
-        -0.5250730514526367,
-        -0.39491748809814453,
-        -0.28444138169288635,
-        -0.18477343022823334,
-        -0.09105003625154495,
-        0.0,
-        0.07958029955625534,
-        0.16093020141124725,
-        0.24611230194568634,
-        0.33791524171829224,
-        0.44070982933044434,
-        0.5626170039176941,
-        0.7229568362236023,
-        1.0,
-    ),
-)
-
-CODEBOOKS: dict[str, Codebook] = {"nf4": NF4}
-
-
-def _mx(element: Scalar, rule: Rule = "floor") -> Scaled:
-    """An OCP MX v1.0 format: blocks of 32 along the dot dimension, one E8M0 scale."""
-    return Scaled(element=element, scale=Field(format=E8M0), block=Block(shape=(32,)), rule=rule)
-
-
-# NVIDIA's NVFP4 as TransformerEngine encodes it: 16 E2M1 share one E4M3 scale, and the tensor one float32 scale.
-NVFP4 = Scaled(
-    element=MINIFLOATS["e2m1fn"],
-    scale=Field(
-        format=Scaled(
-            element=MINIFLOATS["e4m3fn"],
-            scale=Field(format=MINIFLOATS["float32"]),
-            block=Block(shape=(WHOLE,), flat=True),
-        )
-    ),
-    block=Block(shape=(16,)),
-    rule="te_nvfp4",
-)
-
-SCALED: dict[str, Scaled] = {
-    "mxfp8_e4m3": _mx(MINIFLOATS["e4m3fn"]),
-    "mxfp8_e5m2": _mx(MINIFLOATS["e5m2"]),
-    "mxfp6_e3m2": _mx(MINIFLOATS["e3m2fn"]),
-    "mxfp6_e2m3": _mx(MINIFLOATS["e2m3fn"]),
-    "mxfp4": _mx(MINIFLOATS["e2m1fn"]),
-    # -128 stays unused, so that the range is symmetric: OCP MX v1.0 leaves the choice open.
-    "mxint8": _mx(FixedPoint(bits=8, symmetric=True, fraction_bits=6)),
-    "nvfp4": NVFP4,
-}
+FAMILIES = (minifloats, codebooks, mx, nvfp4)
+CATALOGUE: dict[str, Entry] = {entry.name: entry for family in FAMILIES for entry in family.ENTRIES}
 
 ALIASES: dict[str, str] = {
     "bf16": "bfloat16",
@@ -127,8 +48,7 @@ ALIASES: dict[str, str] = {
 # name of its own says which it means.
 _SPECIALS: dict[str, Specials] = {"ieee": "ieee", "nan_top": "fn", "fnuz": "fnuz", "none": "none"}
 _SPECIAL_WORDS = {specials: word for word, specials in _SPECIALS.items()}
-_MINIFLOAT_NAMES = {fmt: name for name, fmt in MINIFLOATS.items()}
-_SCALED_NAMES = {fmt: name for name, fmt in SCALED.items()}
+_NAMES: dict[Format, str] = {entry.format: name for name, entry in reversed(CATALOGUE.items())}  # first of equals
 _REAL_NAMES = {  # what several formats are called
     "fp8": ["e4m3fn", "e5m2", "mxfp8_e4m3", "mxfp8_e5m2"],
     "fp6": ["e2m3fn", "e3m2fn", "mxfp6_e2m3", "mxfp6_e3m2"],
@@ -144,7 +64,49 @@ _GRAMMAR = (
 def names() -> tuple[str, ...]:
     """Every name of the catalogue, integers 1 to 16 included (as int8, uint8), aliases left out."""
     integers = tuple(f"{u}int{bits}" for u in ("", "u") for bits in range(1, 17))
-    return (*MINIFLOATS, *integers, *CODEBOOKS, *SCALED)
+    scalars = tuple(name for name, entry in CATALOGUE.items() if is_scalar(entry.format))
+    return (*scalars, *integers, *(name for name in CATALOGUE if name not in scalars))
+
+
+def entries() -> tuple[Entry, ...]:
+    """Every line of the catalogue, formats registered by the user last. Integers and spelled-out names have none."""
+    return tuple(CATALOGUE.values())
+
+
+def entry(fmt: str | Format) -> Entry | None:
+    """The catalogue's line for a format or name; None where it has none of its own."""
+    name = fmt if isinstance(fmt, str) else _NAMES.get(fmt, "")
+    name = ALIASES.get(name, name)
+    return CATALOGUE.get(name)
+
+
+def register(name: str, fmt: Format, *, source: str = "user", note: str = "") -> Format:
+    """Give a format a name that `get` reads, alone or with shared scales ("mine:g32"); returns the format.
+
+    The name must be new (registering the same format again is no error) and a word: letters, digits, underscores.
+    Raises ValueError for a name that is taken or could be read as something else.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise ValueError(f"register: a name is lower-case letters, digits and underscores, got {name!r}")
+    if not (isinstance(fmt, Scaled | Sum) or is_scalar(fmt)):
+        raise TypeError(f"register: expected a format, got {fmt!r}")
+    known = _read_or_none(name)
+    if known == fmt:
+        return fmt
+    if known is not None:
+        raise ValueError(f"register: the name {name!r} is taken by {known!r}; choose another")
+    CATALOGUE[name] = Entry(name=name, format=fmt, source=source, tier="user", note=note)
+    _NAMES.setdefault(fmt, name)
+    _parse.cache_clear()
+    codebook_name.cache_clear()
+    return fmt
+
+
+def _read_or_none(name: str) -> Format | None:
+    try:
+        return _parse(name)
+    except ValueError:
+        return None
 
 
 def get(name: str | Format) -> Format:
@@ -155,9 +117,7 @@ def get(name: str | Format) -> Format:
     Integers with a shared scale use the symmetric range unless ":full" is added, and zero points come with ":asym".
     Raises ValueError for a name it cannot read, with near names, and TypeError for what is neither name nor format.
     """
-    if isinstance(name, Minifloat | FixedPoint | Codebook | Scaled) or (
-        not isinstance(name, str) and isinstance(name, Scalar)  # last: it looks at every property
-    ):
+    if isinstance(name, Scaled | Sum) or is_scalar(name):
         return name
     if not isinstance(name, str):
         raise TypeError(f"get: expected a format or its name, got {type(name).__name__} {name!r}")
@@ -170,8 +130,8 @@ def _parse(name: str) -> Format:
     stem = ALIASES.get(stem, stem)
     element_words = [word for word in words if _is_element_word(word)]
     block_words = [word for word in words if not _is_element_word(word)]
-    if stem in SCALED:
-        return _with_rule(SCALED[stem], words, name)
+    if stem in CATALOGUE and isinstance(CATALOGUE[stem].format, Scaled | Sum):
+        return _with_rule(CATALOGUE[stem].format, words, name)
     element = _scalar(stem, element_words, name)
     return _scaled(element, block_words, name) if block_words else element
 
@@ -203,8 +163,10 @@ def _unknown(name: str, why: str = "") -> ValueError:
 
 
 def _scalar(stem: str, words: list[str], name: str) -> Scalar:
-    if stem in CODEBOOKS and not words:
-        return CODEBOOKS[stem]
+    if stem in CATALOGUE and not words:
+        known = CATALOGUE[stem].format
+        if is_scalar(known):
+            return known
     if match := re.fullmatch(r"(u?)int(\d+)", stem):
         fraction = [int(word[1:]) for word in words if re.fullmatch(r"f-?\d+", word)]
         if not 1 <= int(match[2]) <= 16:
@@ -217,8 +179,6 @@ def _scalar(stem: str, words: list[str], name: str) -> Scalar:
             symmetric="symmetric" in words,
             fraction_bits=fraction[0] if fraction else 0,
         )
-    if stem in MINIFLOATS and not words:
-        return MINIFLOATS[stem]
     if match := re.fullmatch(r"(u?)e(\d+)m(\d+)", stem):
         return _parametric(match, words, name)
     raise _unknown(name)
@@ -244,22 +204,19 @@ def _parametric(match: re.Match[str], words: list[str], name: str) -> Minifloat:
     )
 
 
-def _with_rule(fmt: Scaled, words: list[str], name: str) -> Scaled:
+def _with_rule(fmt: Format, words: list[str], name: str) -> Format:
     """A catalogue block format, its scale rule replaced by ":rule=..." if given."""
     if not words:
         return fmt
-    if len(words) == 1 and words[0].startswith("rule="):
-        return Scaled(
-            element=fmt.element, scale=fmt.scale, block=fmt.block, rule=_rule(words[0][5:]), offset=fmt.offset
-        )
+    if isinstance(fmt, Scaled) and len(words) == 1 and words[0].startswith("rule="):
+        return replace(fmt, rule=_rule(words[0][5:]))
     raise _unknown(name, f": {fmt.name} takes only :rule=<rule>")
 
 
-def _rule(word: str) -> Rule:
-    rules: dict[str, Rule] = {rule: rule for rule in ("floor", "ceil", "even", "rceil", "absmax", "te_nvfp4")}
-    if word not in rules:
-        raise ValueError(f"get: unknown scale rule {word!r}; use one of {', '.join(rules)}")
-    return rules[word]
+def _rule(word: str) -> str:
+    if word not in RULES:
+        raise ValueError(f"get: unknown scale rule {word!r}; use one of {', '.join(RULES)}")
+    return word
 
 
 _BLOCK_WORDS = {
@@ -282,7 +239,9 @@ def _block(word: str) -> Block | None:
 def _default_scale(element: Scalar, block: Block) -> Scalar:
     """float16 for integer groups (as GPTQ and AWQ store them), float32 for everything else."""
     grouped = isinstance(element, FixedPoint) and block.size is not None and not block.flat
-    return MINIFLOATS["float16" if grouped else "float32"]
+    held = CATALOGUE["float16" if grouped else "float32"].format
+    assert isinstance(held, Minifloat)
+    return held
 
 
 def _scaled(element: Scalar, words: list[str], name: str) -> Scaled:
@@ -301,7 +260,12 @@ def _scaled(element: Scalar, words: list[str], name: str) -> Scaled:
         raise ValueError(f"get: {name!r}: a zero point needs an unsigned integer element, such as uint4:g128:asym")
     if isinstance(element, FixedPoint) and element.signed and element.bits > 1 and "full" not in options:
         element = FixedPoint(bits=element.bits, symmetric=True, fraction_bits=element.fraction_bits)
-    scale = get(scales[0]) if scales else _default_scale(element, blocks[0])
+    scale: Scalar | Scaled = _default_scale(element, blocks[0])
+    if scales:
+        read = get(scales[0])
+        if isinstance(read, Sum):
+            raise _unknown(name, f": scales are scalars or scaled in their turn, {scales[0]} is a sum")
+        scale = read
     return Scaled(
         element=element,
         scale=Field(format=scale),
@@ -313,8 +277,8 @@ def _scaled(element: Scalar, words: list[str], name: str) -> Scaled:
 
 def minifloat_name(fmt: Minifloat) -> str:
     """The catalogue name, or one spelled out from the parts."""
-    if fmt in _MINIFLOAT_NAMES:
-        return _MINIFLOAT_NAMES[fmt]
+    if fmt in _NAMES:
+        return _NAMES[fmt]
     words = [
         f"{'' if fmt.signed else 'u'}e{fmt.exponent_bits}m{fmt.trailing_significand_bits}",
         _SPECIAL_WORDS[fmt.specials],
@@ -333,7 +297,9 @@ def minifloat_name(fmt: Minifloat) -> str:
 
 @cache
 def codebook_name(fmt: Codebook) -> str:
-    """The label, which `get` reads only if it is in the catalogue; never one that `get` reads as something else."""
+    """The catalogue name; else the label, but never one that `get` reads as something else."""
+    if fmt in _NAMES:
+        return _NAMES[fmt]
     try:
         return fmt.label if _parse(fmt.label) == fmt else repr(fmt)
     except ValueError:
@@ -342,11 +308,10 @@ def codebook_name(fmt: Codebook) -> str:
 
 def scaled_name(fmt: Scaled) -> str:
     """The catalogue name, or one spelled out from the parts; formats outside the grammar show their repr."""
-    if fmt in _SCALED_NAMES:
-        return _SCALED_NAMES[fmt]
-    for base, base_name in _SCALED_NAMES.items():
-        if (fmt.element, fmt.scale, fmt.block, fmt.offset) == (base.element, base.scale, base.block, base.offset):
-            return f"{base_name}:rule={fmt.rule}"
+    if fmt in _NAMES:
+        return _NAMES[fmt]
+    if fmt.rule in RULES and (base := _base_name(fmt)) is not None:
+        return f"{base}:rule={fmt.rule}"
     words = [fmt.element.name.removesuffix(":symmetric")]
     if isinstance(fmt.element, FixedPoint):
         words = [word for word in fmt.element.name.split(":") if word != "symmetric"]
@@ -355,7 +320,7 @@ def scaled_name(fmt: Scaled) -> str:
     words.append(_block_word(fmt.block))
     if fmt.offset is not None:
         words.append("asym")
-    if fmt.scale.format != _default_scale(fmt.element, fmt.block):
+    if not is_scalar(fmt.element) or fmt.scale.format != _default_scale(fmt.element, fmt.block):
         words.append(f"scale={fmt.scale.format.name}")
     if fmt.rule != "absmax":
         words.append(f"rule={fmt.rule}")
@@ -364,6 +329,23 @@ def scaled_name(fmt: Scaled) -> str:
         return name if _parse(name) == fmt else repr(fmt)
     except ValueError:
         return repr(fmt)
+
+
+def _base_name(fmt: Scaled) -> str | None:
+    """The catalogue's format that differs from this one in nothing but its rule."""
+    for base, name in _NAMES.items():
+        if isinstance(base, Scaled) and (base.element, base.scale, base.block) == (fmt.element, fmt.scale, fmt.block):
+            try:
+                if replace(base, rule=fmt.rule) == fmt:
+                    return name
+            except ValueError:
+                continue
+    return None
+
+
+def sum_name(fmt: Sum) -> str:
+    """The catalogue name, or the repr."""
+    return _NAMES.get(fmt) or repr(fmt)
 
 
 def _block_word(block: Block) -> str:

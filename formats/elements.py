@@ -1,0 +1,151 @@
+"""Elements of block formats that are more than one scalar: a choice among several, and a pair that shares its codes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard
+
+from formats.exact import whole
+from formats.scalar import Scalar
+
+if TYPE_CHECKING:
+    from formats.block import Block
+
+Criterion = Literal["mse", "max_error"]
+CRITERIA = ("mse", "max_error")
+
+
+_OFFERS = ("bits", "name", "signed", "nan_code", "max_finite", "min_positive", "ulp_exponent", "value", "values")
+
+
+def is_scalar(fmt: Any) -> TypeGuard[Scalar]:
+    """Whether fmt offers what a Scalar does. Unlike isinstance it looks at names only and evaluates none of them."""
+    own = getattr(fmt, "__dict__", {})
+    return not isinstance(fmt, type) and all(hasattr(type(fmt), name) or name in own for name in _OFFERS)
+
+
+def read_scalar(fmt: Scalar | str, what: str) -> Scalar:
+    """The scalar format, by its name too. Raises TypeError for anything with scales, and for what is no format."""
+    from formats.block import read_format
+
+    read = read_format(fmt, what)
+    if not is_scalar(read):
+        raise TypeError(f"{what} must be a scalar format such as 'int4', got {getattr(read, 'name', read)!r}")
+    return read
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Choice:
+    """One of several scalar formats, chosen anew for every block; a plane of selectors says which.
+
+    candidates: scalar formats or their names; the selector is the index. Each block takes the candidate whose error
+        is smallest, the first of equals.
+    criterion: "mse" (sum of squared errors of the decoded block) or "max_error".
+    block: which elements share a selector; None takes the block of the scale.
+    Source: BitMoD (HPCA 2025), ANT (MICRO 2022) and RaZeR choose a data type for each group or tensor this way.
+    """
+
+    candidates: tuple[Scalar, ...]
+    criterion: Criterion = "mse"
+    block: Block | None = None
+
+    def __post_init__(self) -> None:
+        candidates = self.candidates if isinstance(self.candidates, tuple | list) else (self.candidates,)
+        read = tuple(read_scalar(candidate, "Choice: every candidate") for candidate in candidates)
+        object.__setattr__(self, "candidates", read)
+        if len(read) < 2:
+            raise ValueError(f"Choice: there must be two candidates or more, got {len(read)}")
+        if self.criterion not in CRITERIA:
+            raise ValueError(f"Choice: criterion must be one of {', '.join(CRITERIA)}, got {self.criterion!r}")
+        if len({candidate.bits for candidate in read}) > 1:
+            widths = ", ".join(f"{candidate.name} has {candidate.bits}" for candidate in read)
+            raise ValueError(f"Choice: candidates must have codes of one width; {widths}")
+
+    @property
+    def bits(self) -> int:
+        """Width of an element's code."""
+        return self.candidates[0].bits
+
+    @property
+    def selector_bits(self) -> int:
+        """Width of a selector."""
+        return (len(self.candidates) - 1).bit_length()
+
+    @property
+    def name(self) -> str:
+        """The candidates' names; no name of the catalogue."""
+        return "choice(" + ", ".join(candidate.name for candidate in self.candidates) + ")"
+
+    @property
+    def max_finite(self) -> Fraction:
+        """The largest value of any candidate."""
+        return max(candidate.max_finite for candidate in self.candidates)
+
+    @property
+    def min_finite(self) -> Fraction:
+        """The smallest value of any candidate."""
+        return min(candidate.min_finite for candidate in self.candidates)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pair:
+    """Two neighbours that share their codes: where one is an outlier, the other's code is given up for it.
+
+    normal: format of ordinary elements; one of its codes, `marker`, it never writes.
+    outlier: format of an outlier's code, of the same width; both in the same units.
+    threshold: a magnitude above it is an outlier's.
+    marker: the code that says "zero here, an outlier beside me".
+    Of elements 2j and 2j + 1 the second is the victim if the first is an outlier; else the first, if the second is.
+    Source: OliVe (ISCA 2023), github.com/clevercool/ANT-Quantization, olive_quantization.
+    """
+
+    normal: Scalar
+    outlier: Scalar
+    threshold: float
+    marker: int
+
+    def __post_init__(self) -> None:
+        for field in ("normal", "outlier"):
+            object.__setattr__(self, field, read_scalar(getattr(self, field), f"Pair: {field}"))
+        object.__setattr__(self, "marker", whole("Pair", "marker", self.marker))
+        object.__setattr__(self, "threshold", float(self.threshold))
+        if self.normal.bits != self.outlier.bits:
+            raise ValueError(
+                f"Pair: both formats need codes of one width; {self.normal.name} has {self.normal.bits} bits, "
+                f"{self.outlier.name} {self.outlier.bits}"
+            )
+        if not 0 <= self.marker < 1 << self.normal.bits:
+            raise ValueError(f"Pair: marker must be a code of {self.normal.bits} bits, got {self.marker}")
+        if not self.threshold > 0:
+            raise ValueError(f"Pair: threshold must be positive, got {self.threshold}")
+
+    @property
+    def bits(self) -> int:
+        """Width of an element's code."""
+        return self.normal.bits
+
+    @property
+    def name(self) -> str:
+        """Both formats' names; no name of the catalogue."""
+        return f"pair({self.normal.name}, {self.outlier.name})"
+
+    @property
+    def max_finite(self) -> Fraction:
+        """The largest ordinary value: scales are chosen for these."""
+        return self.normal.max_finite
+
+    @property
+    def min_finite(self) -> Fraction:
+        """The smallest ordinary value."""
+        return self.normal.min_finite
+
+
+Element = Scalar | Choice | Pair
+
+
+def candidates_of(element: Any) -> tuple[Scalar, ...]:
+    """The scalar formats an element's code may be read in."""
+    if isinstance(element, Choice):
+        return element.candidates
+    return (element.normal, element.outlier) if isinstance(element, Pair) else (element,)
