@@ -23,6 +23,7 @@ from formats.cast import Cast
 from formats.catalogue import Entry, entries, entry, get, names, register
 from formats.codebook import Codebook
 from formats.codec import decode, decode_codes, encode, encode_codes, quantize
+from formats.describe import Table, describe, table
 from formats.elements import Choice, Pair
 from formats.encoded import Encoded, Plane
 from formats.exact import Dyadic, Special
@@ -55,10 +56,12 @@ __all__ = [
     "Sequential",
     "Special",
     "Sum",
+    "Table",
     "accumulator_bits",
     "bits_per_element",
     "decode",
     "decode_codes",
+    "describe",
     "element_of",
     "encode",
     "encode_codes",
@@ -69,4 +72,5 @@ __all__ = [
     "names",
     "quantize",
     "register",
+    "table",
 ]

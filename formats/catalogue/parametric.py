@@ -1,0 +1,43 @@
+"""Names that are spelled out from numbers: whole families that need no line each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from formats.catalogue.entry import Tier
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Family:
+    """One family of spelled-out names.
+
+    pattern: how a name reads.  count: how many formats it spells, as text.  bits: their widths, as text.
+    source, tier, oracle, note: as in Entry.
+    """
+
+    pattern: str
+    count: str
+    bits: str
+    source: str
+    tier: Tier
+    oracle: str = ""
+    note: str = ""
+
+
+FAMILIES: tuple[Family, ...] = (
+    Family(
+        pattern="int<bits>, uint<bits> (:symmetric, :f<fraction bits>)",
+        count="32 and their fixed points", bits="1 to 16", source="two's complement", tier="proved",
+        oracle="ml_dtypes int2, int4; numpy int8, int16",
+    ),
+    Family(
+        pattern="e<E>m<M>:ieee|nan_top|fnuz|none (ue for unsigned; :bias<n>, :nosub, :nozero, :ties_up)",
+        count="any", bits="2 to 64", source="IEEE 754-2019 and OFP8 v1.0 readings of a code", tier="proved",
+        oracle="gfloat's reading of the same parameters",
+    ),
+    Family(
+        pattern="<element>:g<n>|t<r>x<c>|b<n>|channel|token|tensor (:asym, :full, :scale=<format>, :rule=<rule>)",
+        count="any", bits="element and scales", source="this project's grammar for shared scales", tier="derived",
+        note="the arithmetic is proved against an independent reading in Fractions",
+    ),
+)  # fmt: skip
