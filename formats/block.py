@@ -110,7 +110,7 @@ class Scaled:
         self._read_names()
         if self.rule not in RULES:
             raise ValueError(f"Scaled: rule must be one of {', '.join(RULES)}, got {self.rule!r}")
-        if is_power_of_two(self.rule) and not _is_e8m0(self.scale.format):
+        if RULES[self.rule].scales == "e8m0" and not _is_e8m0(self.scale.format):
             raise ValueError(f"Scaled: rule {self.rule!r} writes powers of two, as e8m0fnu; got {self.scale.format!r}")
         if (
             RULES[self.rule].kind != "statistic"
@@ -150,7 +150,7 @@ class Scaled:
             raise TypeError(f"Scaled: block must be a Block or its shape, such as (32,), got {self.block!r}")
 
     def _check_offset(self, offset: Scalar | Scaled) -> None:
-        if is_power_of_two(self.rule) or self.rule.startswith("te_"):
+        if RULES[self.rule].scales != "any":
             raise ValueError(f"Scaled: an offset needs rule 'absmax', got rule {self.rule!r}")
         element, held = self.element, offset
         if (

@@ -22,6 +22,7 @@ from formats.fixed_point import FixedPoint
 from formats.layout import pack
 from formats.minifloat import Minifloat
 from formats.plans import FLOAT32, FLOAT64, code_dtype, decode_tables, integer_plan, minifloat_plan, runs_on_bits
+from formats.recipes import RECIPES
 from formats.reference import check_cast, nan_codes
 from formats.scalar import Scalar
 from formats.scale_rules import largest_exponent, power_of_two_codes, te_nvfp4_scales, trailing_bits
@@ -79,6 +80,8 @@ def _encode_blocks(
     if fmt.rule in POWER_OF_TWO_RULES:
         scales = _shifted(blocks, fmt, cast, codes)
         return {"scale": _plane(_scalar_scale(fmt), scales.reshape(cut.grid))}
+    if fmt.rule in RECIPES:
+        return RECIPES[fmt.rule](blocks, fmt, cast, cut, codes)
     if fmt.rule == "te_nvfp4":
         planes = _nvfp4(blocks, fmt, cast, cut, codes)
     else:

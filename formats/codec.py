@@ -174,14 +174,28 @@ def _overwritten(out: Encoded, encoded: Encoded) -> Encoded:
     return out
 
 
-def decode(encoded: Encoded, dtype: Any = np.float32) -> NDArray[Any]:
+def decode(
+    encoded: Encoded,
+    dtype: Any = np.float32,
+    *,
+    order: Literal["exact", "as_published"] = "exact",
+    tensor_amax: float | None = None,
+) -> NDArray[Any]:
     """The values of an `Encoded`, in the shape it was encoded from.
 
-    dtype: float32 (default) or float64. The exact product of the parts is rounded once to it.
+    dtype: float32 (default) or float64. order: "exact" rounds the exact product of the parts once; "as_published" does
+    the float32 operations of the format's source one by one, where it has an order of its own (decode_order.py).
+    tensor_amax: the largest magnitude of the tensor, which TransformerEngine's order reads instead of its scale.
     """
     target = np.dtype(dtype)
     if target not in (np.float32, np.float64):
         raise TypeError(f"decode: dtype must be float32 or float64, got {target}")
+    if order not in ("exact", "as_published"):
+        raise ValueError(f"decode: order must be 'exact' or 'as_published', got {order!r}")
+    if order == "as_published":
+        from formats.decode_order import decode_as_published
+
+        return decode_as_published(encoded, target, tensor_amax)
     if isinstance(encoded.format, Sum):
         return sum_codec.decode(encoded, target)
     if isinstance(encoded.format, Scaled):

@@ -12,26 +12,38 @@ class Rule:
 
     kind: "power_of_two" (from the bits of the largest magnitude, stored as E8M0), "statistic" (a number of the block
         over a constant of the element, rounded to the scale's format), or "recipe" (an encoder of its own).
+    scales: what it writes: "any" one level or more, "e8m0", or "two_level", minifloats under one float32 a tensor.
     means: one sentence.  source: where it is defined.
     """
 
     kind: Literal["power_of_two", "statistic", "recipe"]
     means: str
     source: str
+    scales: Literal["any", "e8m0", "two_level"] = "any"
 
 
 RULES: dict[str, Rule] = {
-    "floor": Rule(kind="power_of_two", means="exponent of amax less the element's", source="OCP MX v1.0 section 6.3"),
+    "floor": Rule(
+        kind="power_of_two",
+        scales="e8m0",
+        means="exponent of amax less the element's",
+        source="OCP MX v1.0 section 6.3",
+    ),
     "ceil": Rule(
-        kind="power_of_two", means="floor, and one more unless amax is a power of two", source="torchao mx_tensor.py"
+        kind="power_of_two",
+        scales="e8m0",
+        means="floor, and one more unless amax is a power of two",
+        source="torchao mx_tensor.py",
     ),
     "even": Rule(
         kind="power_of_two",
+        scales="e8m0",
         means="floor of amax rounded to the element's significand, halves up",
         source="torchao mx_tensor.py",
     ),
     "rceil": Rule(
         kind="power_of_two",
+        scales="e8m0",
         means="exponent of float32(amax / largest element), rounded up",
         source="cuBLAS, as torchao mx_tensor.py has it",
     ),
@@ -42,9 +54,76 @@ RULES: dict[str, Rule] = {
         kind="recipe",
         means="two levels of scales in float32",
         source="TransformerEngine reference_nvfp4.py, core_nvfp4.cuh",
+        scales="two_level",
+    ),
+    "te_nvfp4_2d": Rule(
+        kind="recipe",
+        means="te_nvfp4 with the amax of 16 x 16 tiles, stored for each of the tile's rows",
+        source="TransformerEngine quantize_transpose_nvfp4.cuh",
+        scales="two_level",
+    ),
+    "torchao_nvfp4": Rule(
+        kind="recipe",
+        means="amax / 6 over the tensor scale, no smaller than 2**-6, in float32",
+        source="torchao nvfp4_tensor.py",
+    ),
+    "gguf_nvfp4": Rule(
+        kind="recipe",
+        means="amax / 6 rounded half up to UE4M3; elements by smallest error",
+        source="ggml quantize_row_nvfp4_ref",
+    ),
+    "nvint4": Rule(
+        kind="recipe",
+        means="amax / 7 under a tensor scale that puts the largest at 448, in float32",
+        source="fouroversix reference.py",
+        scales="two_level",
+    ),
+    "microexponents": Rule(
+        kind="recipe",
+        means="one exponent for 16 elements, one bit for each pair that halves it",
+        source="arXiv 2302.08007, AMD Quark",
+    ),
+    "hif4": Rule(
+        kind="recipe",
+        means="E6M2 for 64 elements, bits for each 8 and 4 that double it",
+        source="arXiv 2602.11287, HiFloat4 CUDA reference",
+    ),
+    "bfp": Rule(
+        kind="recipe",
+        means="floor, clamped to a scale format of any exponent width",
+        source="block floating point in general",
+    ),
+    "lqer": Rule(
+        kind="recipe",
+        means="2**ceil(log2 amax); blocks of zeros borrow the smallest other scale",
+        source="LQER block_fp.py",
+        scales="e8m0",
+    ),
+    "llm_fp4": Rule(
+        kind="recipe",
+        means="one real exponent bias a tensor and an integer a channel",
+        source="LLM-FP4 fp_linear.py",
     ),
 }
 
+
+FOUR_OVER_SIX = tuple(
+    f"te_nvfp4_4over6{top}{error}{tiles}" for top in ("", "_448") for error in ("", "_mse") for tiles in ("", "_2d")
+)
+RULES |= {
+    name: Rule(
+        kind="recipe",
+        means="te_nvfp4 with each block"
+        + (" of 16 x 16" if name.endswith("_2d") else "")
+        + " at amax / 6 or amax / 4, by "
+        + ("squared" if "_mse" in name else "absolute")
+        + " error, block scales up to "
+        + ("448" if "_448" in name else "256"),
+        source="TransformerEngine quantize_4over6_nvfp4.cuh",
+        scales="two_level",
+    )
+    for name in FOUR_OVER_SIX
+}
 
 POWER_OF_TWO_RULES = ("floor", "ceil", "even", "rceil")  # those whose scale is the exponent of something
 

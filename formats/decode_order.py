@@ -1,0 +1,66 @@
+"""Decoding in the float32 operations of a format's source, in their order: last places differ from the exact product.
+
+Sources: TransformerEngine d0067d0d, dequantize_nvfp4.cuh; torchao 36027d82, nvfp4_tensor.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from formats import scalar_codec
+from formats.block import Scaled
+from formats.blocking import from_stored, plan_cut, stored_order, to_blocks
+from formats.encoded import Encoded
+from formats.minifloat import Minifloat
+from formats.scalar import Scalar
+
+F32 = np.float32
+
+
+def decode_as_published(encoded: Encoded, dtype: np.dtype[Any], tensor_amax: float | None) -> NDArray[Any]:
+    """float32 values in the source's order; formats without an order of their own are refused by name."""
+    fmt = encoded.format
+    rule = fmt.rule if isinstance(fmt, Scaled) else ""
+    if dtype != np.float32:
+        raise TypeError(f"decode: order='as_published' is float32 arithmetic, got dtype {dtype}")
+    if not isinstance(fmt, Scaled) or not (rule.startswith("te_nvfp4") or rule in ("torchao_nvfp4", "gguf_nvfp4")):
+        raise ValueError(
+            f"decode: {fmt.name} has no published order of operations here; use order='exact' (formats with one: "
+            "nvfp4 as TransformerEngine, torchao and GGUF have it)"
+        )
+    blocks = _scales_in_float32(encoded, fmt, rule, tensor_amax)
+    codes = encoded.planes["codes"].codes
+    cut = plan_cut(encoded.shape, fmt.block, encoded.axis, True)
+    inner = replace(cut, shape=cut.padded, axis=len(cut.padded) - 1)
+    element = fmt.element
+    assert isinstance(element, Minifloat)
+    values = scalar_codec.decode_codes(element, to_blocks(codes, inner), np.dtype(F32)) * blocks[:, None]
+    return np.ascontiguousarray(from_stored(stored_order(values, cut), cut)).reshape(cut.shape)
+
+
+def _scales_in_float32(encoded: Encoded, fmt: Scaled, rule: str, amax: float | None) -> NDArray[np.float32]:
+    """What each block's elements are multiplied by."""
+    inner = fmt.scale.format
+    scales = scalar_codec.decode_codes(_scalar(inner), encoded.planes["scale"].codes, np.dtype(F32)).reshape(-1)
+    if not isinstance(inner, Scaled):
+        return scales
+    if rule == "torchao_nvfp4":
+        outer = encoded.planes["scale.scale"]
+        return np.asarray(
+            scales * scalar_codec.decode_codes(outer.format, outer.codes, np.dtype(F32)).reshape(-1)[0], F32
+        )
+    if amax is None:
+        raise ValueError(
+            f"decode: {fmt.name} as published is computed from the tensor's largest magnitude, which is not stored; "
+            "pass tensor_amax=float(abs(x).max())"
+        )
+    top = F32(6 * (256 if "4over6" in rule and "448" not in rule else 448))
+    return np.asarray((scales * F32(amax)) * (F32(1) / top), F32)
+
+
+def _scalar(fmt: Scalar | Scaled) -> Scalar:
+    return fmt.element if isinstance(fmt, Scaled) else fmt  # type: ignore[return-value]  # two levels: a minifloat

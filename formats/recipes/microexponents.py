@@ -1,0 +1,123 @@
+"""Scales of scales that are one bit wide: shared microexponents (MX9, MX6, MX4) and HiFloat4.
+
+Sources: Darvish Rouhani et al., "With Shared Microexponents, A Little Shifting Goes a Long Way", arXiv 2302.08007, as
+AMD Quark 0.13 computes it (hw_emulation_interface.py); HiFloat4, arXiv 2602.11287, as the CUDA reference of
+global-computing-consortium/HiFloat4 6d937b6f computes it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from formats import scalar_codec
+from formats.block import Scaled
+from formats.blocking import Cut
+from formats.cast import DEFAULT, Cast
+from formats.encoded import Plane
+from formats.minifloat import Minifloat
+from formats.recipes.common import float32_blocks, magnitudes, plane
+
+F32 = np.float32
+
+
+def microexponents(blocks: NDArray[Any], fmt: Scaled, cast: Cast, cut: Cut, codes: NDArray[Any]) -> dict[str, Plane]:
+    """An exponent E for a group of pairs, and one bit a pair that halves its scale where both its elements allow it.
+
+    E is the exponent of the group's largest magnitude; the bit is set where a pair's own is E - 1 or less. Elements are
+    rounded from x / 2**(E - bit) and saturate.
+    """
+    x = float32_blocks(blocks, fmt, cast)
+    inner = _nested(fmt)
+    exponent = _exponents(magnitudes(x)).reshape(cut.grid)
+    grouped = _groups(exponent, inner.block.shape[-1], -127)
+    shared = np.maximum(grouped.max(axis=-1, keepdims=True), -127)
+    lower = _ungroup((grouped < shared).astype(np.uint8), exponent.shape)
+    scale = _ungroup(np.broadcast_to(shared, grouped.shape), exponent.shape) - lower
+    _elements(x.astype(np.float64), scale.reshape(-1), fmt, cast, codes)
+    assert isinstance(inner.element.bits, int)
+    return {
+        "scale": plane(inner.element, lower),  # type: ignore[arg-type]  # a codebook of one bit: code 1 is worth 1/2
+        "scale.scale": plane(inner.scale.format, (shared[..., 0] + 127).astype(np.uint8)),  # type: ignore[arg-type]
+    }
+
+
+def _nested(fmt: Scaled) -> Scaled:
+    inner = fmt.scale.format
+    if not isinstance(inner, Scaled) or isinstance(fmt.element, str) or fmt.block.flat or len(fmt.block.shape) != 1:
+        raise ValueError(f"encode: rule {fmt.rule!r} needs scales of scales along the axis, got {fmt.scale.format!r}")
+    return inner
+
+
+def _exponents(amax: NDArray[np.float32]) -> NDArray[np.int64]:
+    """floor(log2) from the bits; -127 for zero and for float32 subnormals below it."""
+    _, power = np.frexp(amax.astype(np.float64))
+    return np.where(amax > 0, np.maximum(power - 1, -127), -127).astype(np.int64)
+
+
+def _groups(values: NDArray[Any], size: int, fill: Any) -> NDArray[Any]:
+    """The last axis cut into groups of `size`, the last one filled up."""
+    extra = -values.shape[-1] % size
+    padded = np.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, extra)], constant_values=fill)
+    return padded.reshape(*values.shape[:-1], -1, size)
+
+
+def _ungroup(grouped: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """The inverse of `_groups`."""
+    flat = grouped.reshape(*grouped.shape[:-2], -1)
+    return np.ascontiguousarray(flat[..., : shape[-1]])
+
+
+def _elements(x: NDArray[np.float64], exponent: NDArray[Any], fmt: Scaled, cast: Cast, codes: NDArray[Any]) -> None:
+    """codes of x * 2**-exponent: exact, for x came from float32."""
+    if not isinstance(fmt.element, Minifloat):
+        raise ValueError(f"encode: rule {fmt.rule!r} takes a minifloat element, got {fmt.element.name}")
+    codes[...] = scalar_codec.encode_codes(fmt.element, np.ldexp(x, -exponent[:, None]), cast)
+
+
+BF16_SEVENTH = F32(0.142578125)  # 1/7 in bfloat16
+
+
+def _bfloat16(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """x rounded to bfloat16, ties to even."""
+    bits = x.astype(F32).view(np.uint32)
+    rounded = (bits + (0x7FFF + ((bits >> 16) & 1)).astype(np.uint32)) & np.uint32(0xFFFF0000)
+    return rounded.astype(np.uint32).view(F32)
+
+
+def hif4(blocks: NDArray[Any], fmt: Scaled, cast: Cast, cut: Cut, codes: NDArray[Any]) -> dict[str, Plane]:
+    """HiFloat4: E6M2 for 64 elements, a bit for each 8 and a bit for each 4 that double it, elements of quarters.
+
+    The element rounding is the source's, floor(x + 1/2) of the magnitude, whatever the cast says.
+    """
+    x = float32_blocks(blocks, fmt, cast)
+    middle = _nested(fmt)
+    top = _nested(middle)
+    amax4 = magnitudes(x).reshape(cut.grid)
+    eights = _groups(amax4, middle.block.shape[-1], F32(0))
+    amax8 = eights.max(axis=-1)
+    sixty_fours = _groups(amax8, top.block.shape[-1], F32(0))
+    amax64 = sixty_fours.max(axis=-1)
+    wanted = _bfloat16(np.clip(amax64 * BF16_SEVENTH, F32(2.0**-48), F32(49152)))
+    held = top.scale.format
+    assert not isinstance(held, Scaled)
+    scale_codes = scalar_codec.encode_codes(held, wanted, DEFAULT)
+    scale = scalar_codec.decode_codes(held, scale_codes, np.dtype(F32))
+    inverse = _bfloat16((F32(1) / scale).astype(F32, copy=False))
+    bit8 = (sixty_fours * inverse[..., None] >= F32(4)).astype(np.uint8)
+    each8 = _ungroup(bit8, amax8.shape)
+    inverse8 = _ungroup(np.broadcast_to(inverse[..., None], bit8.shape), amax8.shape)
+    bit4 = (eights * inverse8[..., None] / F32(2) ** each8[..., None].astype(F32) >= F32(2)).astype(np.uint8)
+    each4 = _ungroup(bit4, amax4.shape)
+    factor = _ungroup(np.broadcast_to(inverse8[..., None], eights.shape), amax4.shape)
+    shift = each4 + _ungroup(np.broadcast_to(each8[..., None], eights.shape), amax4.shape)
+    quarters = np.abs(x) * factor.reshape(-1, 1) * F32(2) ** (F32(2) - shift.reshape(-1, 1).astype(F32))
+    k = np.minimum(np.floor(quarters + F32(0.5)), F32(7)).astype(np.uint8)
+    codes[...] = k | (np.signbit(x).astype(np.uint8) << 3)
+    return {
+        "scale": plane(middle.element, each4),  # type: ignore[arg-type]  # one-bit codebooks: code 1 is worth 2
+        "scale.scale": plane(top.element, each8),  # type: ignore[arg-type]
+        "scale.scale.scale": plane(held, scale_codes),
+    }
