@@ -50,9 +50,8 @@ def _scales_in_float32(encoded: Encoded, fmt: Scaled, rule: str, amax: float | N
         return scales
     if rule == "torchao_nvfp4":
         outer = encoded.planes["scale.scale"]
-        return np.asarray(
-            scales * scalar_codec.decode_codes(outer.format, outer.codes, np.dtype(F32)).reshape(-1)[0], F32
-        )
+        tensor_scale = scalar_codec.decode_codes(outer.format, outer.codes, np.dtype(F32)).reshape(-1)[0]
+        return np.asarray(scales * tensor_scale, F32)
     if amax is None:
         raise ValueError(
             f"decode: {fmt.name} as published is computed from the tensor's largest magnitude, which is not stored; "
