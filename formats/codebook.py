@@ -22,13 +22,21 @@ class Codebook:
     entries: one finite float per code, 2 to 2**bits of them; codes beyond the last entry do not exist. A value may
         appear twice: the encoder then writes the lower code.
     ties: where a real exactly between two neighbours goes under nearest rounding: "lower" or "upper" value, the value
-        with the "even" code, or "away" from zero.
+        with the "even" code, or "away" from zero. Under Cast(rounding="ties_away") always away.
+    cuts: where nearest rounding changes from each distinct value to the next, ascending, one fewer than the distinct
+        values and each strictly between its two; None for their midpoints. A real equal to a cut goes by `ties`.
+        Directed, odd and stochastic roundings go by the values.
+
+    Exact: scalars of every float, whatever the entries and cuts. In a block the quotient of an element by its scale is
+    rounded to odd in float64, which tells apart all thresholds whose last bit of 53 is zero (sums of float32 numbers of
+    like size, any number of fewer bits): `thresholds_are_short` in formats/decisions.py says whether all are.
     """
 
     label: str
     bits: int
     entries: tuple[float, ...]
     ties: Ties = "lower"
+    cuts: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "bits", whole(f"Codebook {self.label!r}", "bits", self.bits))
@@ -43,6 +51,21 @@ class Codebook:
             raise ValueError(f"Codebook {self.label!r}: every entry must be finite, got {self.entries}")
         if self.ties not in _TIES:
             raise ValueError(f"Codebook {self.label!r}: ties must be one of {', '.join(_TIES)}, got {self.ties!r}")
+        if self.cuts is not None:
+            self._read_cuts()
+
+    def _read_cuts(self) -> None:
+        cuts = tuple(float(cut) for cut in self.cuts or ())
+        object.__setattr__(self, "cuts", cuts)
+        values = sorted(set(self.entries))
+        if len(cuts) != len(values) - 1:
+            raise ValueError(
+                f"Codebook {self.label!r}: {len(values)} distinct entries have {len(values) - 1} cuts between them, "
+                f"got {len(cuts)}"
+            )
+        for low, cut, high in zip(values, cuts, values[1:], strict=False):
+            if not low < cut < high:
+                raise ValueError(f"Codebook {self.label!r}: the cut between {low} and {high} must lie there, got {cut}")
 
     @property
     def name(self) -> str:

@@ -9,8 +9,9 @@ from typing import Literal
 
 from formats.exact import Dyadic, Special, Value, whole
 
-Specials = Literal["ieee", "fn", "fnuz", "none"]
-_SPECIALS = ("ieee", "fn", "fnuz", "none")
+Specials = Literal["ieee", "fn", "fnuz", "extended", "none"]
+_SPECIALS = ("ieee", "fn", "fnuz", "extended", "none")
+MAX_BIAS = 2**16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,14 +21,18 @@ class Minifloat:
     A code reads sign | exponent field e | trailing field t, and with M = trailing_significand_bits is worth
     t * 2**(1 - bias - M) where e = 0 (subnormal) and (2**M + t) * 2**(e - bias - M) elsewhere.
 
-    exponent_bits: 1..11.  trailing_significand_bits: 0..52.  bias: None takes 2**(exponent_bits - 1) - 1, and one
-        more for "fnuz", as ml_dtypes has it.
+    exponent_bits: 1..16.  trailing_significand_bits: 0..52.  bias: within +-65536; None takes
+        2**(exponent_bits - 1) - 1, and one more for "fnuz" and "extended", as ml_dtypes and P3109 have it. Values that
+        float64 cannot hold are exact here (`value`, `values`) and refused by what returns floats.
     subnormals=False: codes with e = 0 are normal numbers too, except the zero code (the convention of gfloat).
     zero=False: the all-zero code is a number like its neighbours (E8M0); needs subnormals=False.
     specials: "ieee" (e all ones: infinity for t = 0, NaN elsewhere), "fn" (only the all-ones magnitude is NaN, no
-        infinity), "fnuz" (the code of minus zero is the only NaN, no infinity, no minus zero), "none".
+        infinity), "fnuz" (the code of minus zero is the only NaN, no infinity, no minus zero), "extended" (IEEE P3109
+        with infinities; signed: "fnuz" with infinity for the all-ones magnitude; unsigned: the all-ones code is NaN,
+        the one below it infinity), "none".
     ties: "even", or "up" for the one format (E8M0) whose nearest rounding sends ties up.
-    Source: OFP8 v1.0 and IEEE 754-2019 for the two readings of a code; ml_dtypes for the names of the specials.
+    Source: OFP8 v1.0 and IEEE 754-2019 for the two readings of a code; ml_dtypes for the names of the specials; the
+    interim report of IEEE P3109 (3.2, March 2026) for "extended".
     """
 
     exponent_bits: int
@@ -42,8 +47,8 @@ class Minifloat:
     def __post_init__(self) -> None:
         for field in ("exponent_bits", "trailing_significand_bits", *(() if self.bias is None else ("bias",))):
             object.__setattr__(self, field, whole("Minifloat", field, getattr(self, field)))
-        if not 1 <= self.exponent_bits <= 11:
-            raise ValueError(f"Minifloat: exponent_bits must be 1..11, got {self.exponent_bits}")
+        if not 1 <= self.exponent_bits <= 16:
+            raise ValueError(f"Minifloat: exponent_bits must be 1..16, got {self.exponent_bits}")
         if not 0 <= self.trailing_significand_bits <= 52:
             raise ValueError(
                 f"Minifloat: trailing_significand_bits must be 0..52, got {self.trailing_significand_bits}"
@@ -60,11 +65,13 @@ class Minifloat:
             )
         if self.specials == "fnuz" and not self.zero:
             raise ValueError("Minifloat: specials='fnuz' takes the code of minus zero for NaN; it needs zero=True")
+        if self.specials == "extended" and not self.zero:
+            raise ValueError("Minifloat: specials='extended' is IEEE P3109's, whose formats have a zero")
         if self.bias is None:
-            default = 2 ** (self.exponent_bits - 1) - (0 if self.specials == "fnuz" else 1)
+            default = 2 ** (self.exponent_bits - 1) - (0 if self.specials in ("fnuz", "extended") else 1)
             object.__setattr__(self, "bias", default)
-        if not -2048 <= self._bias <= 2048:
-            raise ValueError(f"Minifloat: bias must be within +-2048, got {self.bias}")
+        if not -MAX_BIAS <= self._bias <= MAX_BIAS:
+            raise ValueError(f"Minifloat: bias must be within +-{MAX_BIAS}, got {self.bias}")
         if self.max_magnitude_code < 1:
             raise ValueError(f"Minifloat: no finite non-zero value is left in {self!r}")
 
@@ -86,7 +93,10 @@ class Minifloat:
     def name(self) -> str:
         """The name `formats.get` reads back as this very format."""
         from formats.catalogue import minifloat_name
+        from formats.p3109 import p3109_name
 
+        if self.specials == "extended":  # P3109's other formats have older names
+            return p3109_name(self) or repr(self)
         return minifloat_name(self)
 
     @property
@@ -100,26 +110,50 @@ class Minifloat:
         top = (1 << self.magnitude_bits) - 1
         if self.specials == "ieee":
             return top - (1 << self.trailing_significand_bits)
+        if self.specials == "extended":
+            return top - 1 if self.signed else top - 2
         return top - 1 if self.specials == "fn" else top
+
+    @property
+    def has_minus_zero(self) -> bool:
+        """Whether zero has two codes."""
+        return self.signed and self.zero and self.specials not in ("fnuz", "extended")
+
+    @property
+    def has_two_nans(self) -> bool:
+        """Whether NaN has a sign."""
+        return self.signed and self.specials in ("ieee", "fn")
+
+    @property
+    def exceeds_float64(self) -> bool:
+        """Whether some finite value is no float64."""
+        return self.max_exponent > 1023 or self.ulp_exponent < -1074
+
+    @property
+    def max_exponent(self) -> int:
+        """Exponent of the largest finite value's binade."""
+        field = self.max_magnitude_code >> self.trailing_significand_bits
+        return max(field, 1 if self.subnormals else 0) - self._bias
 
     @property
     def has_infinity(self) -> bool:
         """Whether a code stands for infinity."""
-        return self.specials == "ieee"
+        return self.specials in ("ieee", "extended")
 
     @property
     def has_nan(self) -> bool:
         """Whether a code stands for NaN ("ieee" without trailing bits has only the infinity)."""
-        return self.specials in ("fn", "fnuz") or (self.specials == "ieee" and self.trailing_significand_bits > 0)
+        ieee_nan = self.specials == "ieee" and self.trailing_significand_bits > 0
+        return self.specials in ("fn", "fnuz", "extended") or ieee_nan
 
     @property
     def nan_code(self) -> int | None:
         """The canonical (quiet) NaN code with a clear sign bit, or None. As ml_dtypes writes it."""
         if not self.has_nan:
             return None
-        if self.specials == "fnuz":
+        if self.specials == "fnuz" or (self.specials == "extended" and self.signed):
             return 1 << self.magnitude_bits
-        if self.specials == "fn":
+        if self.specials in ("fn", "extended"):
             return (1 << self.magnitude_bits) - 1
         return self.max_magnitude_code + 1 + (1 << (self.trailing_significand_bits - 1))
 
@@ -147,7 +181,7 @@ class Minifloat:
         if not 0 <= code < 2**self.bits:
             raise ValueError(f"{self.name}: code {code} is outside 0..{2**self.bits - 1}")
         negative, ordinal = bool(code >> self.magnitude_bits), code & (2**self.magnitude_bits - 1)
-        if self.specials == "fnuz" and negative and ordinal == 0:
+        if code == self.nan_code:
             return Special.NAN
         if ordinal > self.max_magnitude_code:
             if ordinal == self.infinity_code:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from formats.cast import ROUNDINGS, Cast
+from formats.cast import ROUNDINGS, STOCHASTIC, Cast, Rounding
 from formats.decisions import decisions
 from formats.exact import Special
 from formats.fixed_point import FixedPoint
@@ -38,6 +38,11 @@ FLOAT32 = FloatLayout(np.float32, 23, 127)
 FLOAT64 = FloatLayout(np.float64, 52, 1023)
 
 
+def layout_of(x: NDArray[Any]) -> FloatLayout:
+    """The input type's layout."""
+    return FLOAT32 if x.dtype == np.float32 else FLOAT64
+
+
 def code_dtype(bits: int) -> Any:
     """The unsigned type that holds a code."""
     return np.uint8 if bits <= 8 else np.uint16 if bits <= 16 else np.uint32 if bits <= 32 else np.uint64
@@ -45,7 +50,7 @@ def code_dtype(bits: int) -> Any:
 
 def quiet(cast: Cast) -> Cast:
     """The cast with a NaN policy a kernel can always carry out."""
-    return Cast(rounding=cast.rounding, overflow=cast.overflow, nan="zero") if cast.nan == "raise" else cast
+    return replace(cast, nan="zero") if cast.nan == "raise" else cast
 
 
 def runs_on_bits(fmt: Scalar, layout: FloatLayout) -> bool:
@@ -53,22 +58,24 @@ def runs_on_bits(fmt: Scalar, layout: FloatLayout) -> bool:
     return (
         isinstance(fmt, Minifloat)
         and fmt.subnormals
-        and fmt.ties == "even"
-        and fmt.trailing_significand_bits > 0
         and fmt.trailing_significand_bits < layout.trailing
         and fmt.bits <= 32
-        and (fmt.magnitude_bits <= 31 or layout is not FLOAT32)  # ordinals there are int32
-        and fmt.min_exponent + layout.bias >= 1
+        # Ordinals there are int32, and its kernel does not normalise subnormals: a format below them goes by float64.
+        and (layout is not FLOAT32 or (fmt.magnitude_bits <= 31 and fmt.min_exponent + layout.bias >= 1))
     )
 
 
-@cache
 def minifloat_plan(fmt: Minifloat, cast: Cast, layout: FloatLayout) -> NDArray[np.int64]:
-    """The 16 integers of formats/kernels/minifloat.py."""
+    """The 16 integers of formats/kernels/minifloat.py. Stochastic roundings need `random_plan` beside it."""
+    return _minifloat_plan(fmt, cast.unseeded, layout)
+
+
+@cache
+def _minifloat_plan(fmt: Minifloat, cast: Cast, layout: FloatLayout) -> NDArray[np.int64]:
     check_cast(fmt, cast)
     mode, top = cast.rounding, fmt.max_magnitude_code
     sign = 2**fmt.magnitude_bits if fmt.signed else 0
-    minus_zero = 0 if fmt.specials == "fnuz" else sign
+    minus_zero = sign if fmt.has_minus_zero else 0
     overflow = [_overflow_code(fmt, cast, negative) for negative in (False, True)]
     infinity = [encode_value(fmt, s, cast) for s in (Special.POSITIVE_INFINITY, Special.NEGATIVE_INFINITY)]
     plan = [
@@ -79,7 +86,7 @@ def minifloat_plan(fmt: Minifloat, cast: Cast, layout: FloatLayout) -> NDArray[n
         sign,
         minus_zero,
         -(mode in ("ties_to_even", "ties_away")),
-        -(mode == "ties_to_even"),
+        -(mode == "to_odd" or (mode == "ties_to_even" and fmt.ties == "even")),  # "up" is away, of magnitudes
         -(mode == "up"),
         -(mode == "down"),
         *overflow,
@@ -101,8 +108,29 @@ def _overflow_code(fmt: Minifloat, cast: Cast, negative: bool) -> int:
 
 
 @cache
+def random_plan(rounding: Rounding, random_bits: int) -> NDArray[np.int64]:
+    """The second plan of stochastic kernels: N, and 0, 1 or 2 for a, b or c."""
+    return np.array([random_bits, STOCHASTIC.index(rounding)], np.int64)
+
+
+def draws_in_float32(fmt: Scalar, cast: Cast) -> bool:
+    """Whether the float32 kernel has places enough for the random bits of a cast; float64's has for all 32."""
+    return not cast.stochastic or cast.random_bits <= (28 if isinstance(fmt, Minifloat) else 23)
+
+
 def integer_plan(fmt: FixedPoint, cast: Cast, layout: FloatLayout) -> tuple[Any, ...]:
     """Arguments of kernels.fixed_point.encode_integer after x: scale, low, high, mask, magic, rounding, nan."""
+    *plan, nan = _integer_plan(fmt, cast.unseeded, layout)
+    return (*plan, ROUNDINGS.index(cast.rounding), nan)
+
+
+def stochastic_integer_plan(fmt: FixedPoint, cast: Cast, layout: FloatLayout) -> tuple[Any, ...]:
+    """The same for encode_integer_stochastic32 and -64: no rounding, which `random_plan` says."""
+    return _integer_plan(fmt, cast.unseeded, layout)
+
+
+@cache
+def _integer_plan(fmt: FixedPoint, cast: Cast, layout: FloatLayout) -> tuple[Any, ...]:
     check_cast(fmt, cast)
     real = layout.dtype
     signed_nan = nan_codes(fmt, quiet(cast))[0]
@@ -113,14 +141,19 @@ def integer_plan(fmt: FixedPoint, cast: Cast, layout: FloatLayout) -> tuple[Any,
         real(fmt.max_integer),
         np.int32(2**fmt.bits - 1),
         real(layout.magic),
-        ROUNDINGS.index(cast.rounding),
         real(nan),
     )
 
 
-@cache
 def table_plan(fmt: Scalar, cast: Cast, layout: FloatLayout) -> tuple[NDArray[Any], NDArray[Any], int]:
-    """Thresholds as floats of the input's type, codes of the intervals, and the code of NaN."""
+    """Thresholds as floats of the input's type, codes of the intervals, and the code of NaN. No stochastic casts."""
+    return _table_plan(fmt, cast.unseeded, layout)
+
+
+@cache
+def _table_plan(fmt: Scalar, cast: Cast, layout: FloatLayout) -> tuple[NDArray[Any], NDArray[Any], int]:
+    if fmt.bits > 16:
+        raise ValueError(f"encode: {fmt.name} has {fmt.bits} bits; a format without a kernel has at most 16")
     cut = decisions(fmt, cast)
     last = [
         last_float(threshold, owned, layout) for threshold, owned in zip(cut.thresholds, cut.lower_owns, strict=True)
@@ -157,9 +190,29 @@ def _above(x: Any, threshold: Fraction, owned: bool) -> bool:
 @cache
 def decode_tables(fmt: Scalar) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Value per code as float32 (rounded once) and float64 (exact). OverflowError where float64 cannot hold one."""
-    exact = np.array([float(value) for value in fmt.values()], np.float64)
-    if isinstance(fmt, Minifloat) and fmt.signed and fmt.specials != "fnuz":
+    values = fmt.values()
+    exact = np.empty(len(values), np.float64)
+    for code, value in enumerate(values):
+        try:
+            exact[code] = float(value)
+        except OverflowError:
+            raise beyond_float64(fmt, code) from None
+    if isinstance(fmt, Minifloat) and fmt.has_two_nans:
         negative = exact[2**fmt.magnitude_bits :]
         negative[np.isnan(negative)] = -np.nan  # the sign of a NaN code stays
     with np.errstate(over="ignore"):
         return exact.astype(np.float32), exact
+
+
+def check_float64(fmt: Scalar, door: str) -> None:
+    """Raise OverflowError, before any table is made, where a minifloat has values that float64 cannot hold."""
+    if isinstance(fmt, Minifloat) and fmt.exceeds_float64:
+        code = 1 if fmt.ulp_exponent < -1074 else fmt.max_magnitude_code
+        raise beyond_float64(fmt, code, door)
+
+
+def beyond_float64(fmt: Scalar, code: int, door: str = "decode") -> OverflowError:
+    """The error for a format with a value that float64 cannot hold."""
+    return OverflowError(
+        f"{door}: {fmt.name} has values beyond float64, such as code {code}; use its value(code), which is exact"
+    )

@@ -7,38 +7,35 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from formats import scalar_stochastic
 from formats.cast import Cast
-from formats.decisions import keeps_minus_zero
-from formats.exact import Special
 from formats.fixed_point import FixedPoint
 from formats.minifloat import Minifloat
 from formats.plans import (
     FLOAT32,
     FLOAT64,
-    FloatLayout,
+    check_float64,
     code_dtype,
     decode_tables,
     integer_plan,
+    layout_of,
     minifloat_plan,
-    quiet,
     runs_on_bits,
-    table_plan,
 )
-from formats.reference import check_cast, encode_value, nan_codes
+from formats.reference import check_cast, nan_codes
 from formats.scalar import Scalar
+from formats.scalar_stochastic import not_too_small, widened
+from formats.scalar_table import run_table
 
 FLOAT32_FORMAT = Minifloat(exponent_bits=8, trailing_significand_bits=23)
 FLOAT64_FORMAT = Minifloat(exponent_bits=11, trailing_significand_bits=52)
 PIECE = 1 << 16  # elements decoded while their codes are still in cache
 
 
-def layout_of(x: NDArray[Any]) -> FloatLayout:
-    """The input type's layout."""
-    return FLOAT32 if x.dtype == np.float32 else FLOAT64
-
-
-def encode_codes(fmt: Scalar, x: NDArray[Any], cast: Cast, out: NDArray[Any] | None = None) -> NDArray[Any]:
-    """Codes of a float32 or float64 array of any shape."""
+def encode_codes(
+    fmt: Scalar, x: NDArray[Any], cast: Cast, out: NDArray[Any] | None = None, start: int = 0
+) -> NDArray[Any]:
+    """Codes of a float32 or float64 array of any shape. start: index of its first element, for random bits."""
     check_cast(fmt, cast)
     dtype = code_dtype(fmt.bits)
     if out is None:
@@ -48,23 +45,26 @@ def encode_codes(fmt: Scalar, x: NDArray[Any], cast: Cast, out: NDArray[Any] | N
             f"encode_codes: out must be a contiguous {np.dtype(dtype)} array of shape {x.shape}, "
             f"got {out.dtype} {out.shape}"
         )
-    if run(fmt, np.ascontiguousarray(x).reshape(-1), cast, out.reshape(-1)) and fmt.nan_code is None:
+    if run(fmt, np.ascontiguousarray(x).reshape(-1), cast, out.reshape(-1), start) and fmt.nan_code is None:
         nan_codes(fmt, cast)  # raises under nan="raise"
     return out
 
 
-def run(fmt: Scalar, flat: NDArray[Any], cast: Cast, out: NDArray[Any]) -> bool:
-    """Write the codes of a contiguous vector; returns whether it holds NaN."""
-    layout = layout_of(flat)
+def run(fmt: Scalar, flat: NDArray[Any], cast: Cast, out: NDArray[Any], start: int | NDArray[Any] = 0) -> bool:
+    """Write the codes of a contiguous vector; returns whether it holds NaN.
+
+    start: which random bits a stochastic cast draws: the index of the first element, the others following, or an array
+    of one index per element (blocks, whose elements do not follow each other in the array).
+    """
     if isinstance(fmt, Minifloat) and fmt.bits > 32:
         return _store_float64(fmt, flat, cast, out)
+    if cast.stochastic:
+        return scalar_stochastic.run(fmt, flat, cast, out, start)
+    layout = layout_of(flat)
     if isinstance(fmt, FixedPoint) and (fmt.fraction_bits >= 0 or layout is FLOAT64):
         from formats.kernels.fixed_point import encode_integer
 
-        if fmt.fraction_bits < 0:  # x * 2**fraction_bits must not underflow: directed rounding asks for its sign
-            tiny = np.copysign(2.0**-900, flat)
-            flat = np.where((np.abs(flat) < 2.0**-900) & (flat != 0), tiny, flat)
-        return bool(encode_integer(flat, *integer_plan(fmt, cast, layout), out))
+        return bool(encode_integer(not_too_small(fmt, flat), *integer_plan(fmt, cast, layout), out))
     if isinstance(fmt, Minifloat):
         from formats.kernels.minifloat import encode32, encode64
 
@@ -72,48 +72,24 @@ def run(fmt: Scalar, flat: NDArray[Any], cast: Cast, out: NDArray[Any]) -> bool:
             plan = minifloat_plan(fmt, cast, layout)
             return bool((encode32 if layout is FLOAT32 else encode64)(flat, plan, out))
         if layout is FLOAT32 and runs_on_bits(fmt, FLOAT64):
-            return run(fmt, _widened(flat), cast, out)
-    if fmt.bits > 16:
-        raise ValueError(f"encode: {fmt.name} of {fmt.bits} bits has no kernel for {flat.dtype} input")
-    from formats.kernels.table import encode_few, encode_many
-
+            return run(fmt, widened(flat), cast, out)
+        _check_width(fmt)
     if isinstance(fmt, FixedPoint):
-        return run(fmt, _widened(flat), cast, out)
-    last_below, codes, nan = table_plan(fmt, cast, layout)
-    kernel = encode_few if last_below.size < 16 else encode_many
-    seen = bool(kernel(flat, last_below, codes, codes.dtype.type(nan), out))
-    _mend(fmt, flat, cast, out)
-    return seen
-
-
-def _widened(flat: NDArray[Any]) -> NDArray[np.float64]:
-    with np.errstate(invalid="ignore"):  # a signalling NaN becomes a quiet one
-        return flat.astype(np.float64)
-
-
-def _mend(fmt: Scalar, flat: NDArray[Any], cast: Cast, out: NDArray[Any]) -> None:
-    """Thresholds cannot tell -0 from 0, -NaN from NaN, nor an infinity from the largest float: put right all three."""
-    if not isinstance(fmt, Minifloat):
-        return
-    if keeps_minus_zero(fmt, cast.rounding):
-        out[(flat == 0) & np.signbit(flat) & (out == 0)] = 2**fmt.magnitude_bits
-    nan, minus_nan = nan_codes(fmt, quiet(cast))
-    if nan != minus_nan:
-        out[np.isnan(flat) & np.signbit(flat)] = minus_nan
-    if np.isinf(flat).any():
-        out[flat == np.inf] = encode_value(fmt, Special.POSITIVE_INFINITY, cast)
-        out[flat == -np.inf] = encode_value(fmt, Special.NEGATIVE_INFINITY, cast)
+        return run(fmt, widened(flat), cast, out)
+    return run_table(fmt, flat, cast, out)
 
 
 def _store_float64(fmt: Minifloat, flat: NDArray[Any], cast: Cast, out: NDArray[Any]) -> bool:
     """float64 as its own code."""
     _check_width(fmt)
-    out[:] = _finite(_widened(flat), cast).view(np.uint64)
+    out[:] = _finite(widened(flat), cast).view(np.uint64)
     return False
 
 
 def _check_width(fmt: Scalar) -> None:
-    """Refuse what no kernel covers: wider than 32 bits and not float64."""
+    """Refuse what no kernel covers: wider than 32 bits and not float64, or than 16 and not on bits."""
+    if fmt.bits > 16 and fmt.bits <= 32 and isinstance(fmt, Minifloat) and not runs_on_bits(fmt, FLOAT64):
+        raise ValueError(f"encode: {fmt.name} of {fmt.bits} bits has no kernel")
     if fmt.bits > 32 and fmt != FLOAT64_FORMAT:
         raise ValueError(f"encode: {fmt.name} of {fmt.bits} bits is wider than the 32 bits a codec covers")
 
@@ -130,6 +106,7 @@ def decode_codes(
     """Values of codes of any shape as float32 or float64."""
     from formats.kernels.table import decode_table
 
+    check_float64(fmt, "decode")
     flat = _checked(fmt, codes)
     if out is None:
         out = np.empty(codes.shape, dtype)
@@ -172,8 +149,6 @@ def _decode_wide(fmt: Scalar, flat: NDArray[Any]) -> NDArray[np.float64]:
         raise ValueError(f"decode: {fmt.name} of {fmt.bits} bits has no table")
     if fmt.bits == 64:
         return flat.astype(np.uint64).view(np.float64)
-    if fmt.max_finite >= 2**1024 or fmt.ulp_exponent < -1074:
-        raise OverflowError(f"decode: {fmt.name} has values beyond float64; use its value(code)")
     if fmt == FLOAT32_FORMAT:
         with np.errstate(invalid="ignore"):  # signalling NaNs widen to quiet ones
             wide = flat.astype(np.uint32).view(np.float32).astype(np.float64)
@@ -192,10 +167,10 @@ def _decode_wide(fmt: Scalar, flat: NDArray[Any]) -> NDArray[np.float64]:
         value = np.where(ordinal == fmt.max_magnitude_code + 1, np.inf, value)
     special = ordinal > fmt.max_magnitude_code + fmt.has_infinity
     negative = (code >> fmt.magnitude_bits).astype(bool) if fmt.signed else np.zeros(code.shape, bool)
-    if fmt.specials == "fnuz":
-        special = special | (negative & (ordinal == 0))
+    if fmt.specials in ("fnuz", "extended"):
+        special = special | (code == fmt.nan_code)
     magnitude = np.where(special, np.nan, value)
-    return np.where(negative & (fmt.specials != "fnuz" or ~special), -magnitude, magnitude)
+    return np.where(negative & (fmt.has_two_nans | ~special), -magnitude, magnitude)
 
 
 def quantize(x: NDArray[Any], fmt: Scalar, cast: Cast) -> NDArray[Any]:
@@ -204,16 +179,15 @@ def quantize(x: NDArray[Any], fmt: Scalar, cast: Cast) -> NDArray[Any]:
     if isinstance(fmt, Minifloat) and fmt.bits > 32:
         _check_width(fmt)
         with np.errstate(over="ignore"):  # float64's largest number is no float32
-            return _finite(_widened(x), cast).astype(x.dtype)
-    if isinstance(fmt, Minifloat) and (fmt.max_finite >= 2**1024 or fmt.ulp_exponent < -1074):
-        raise OverflowError(f"quantize: {fmt.name} has values beyond float64; use its value(code)")
+            return _finite(widened(x), cast).astype(x.dtype)
+    check_float64(fmt, "quantize")
     flat = np.ascontiguousarray(x).reshape(-1)
     out = np.empty(flat.size, x.dtype)
     codes = np.empty(min(PIECE, flat.size), code_dtype(fmt.bits))
     for start in range(0, flat.size, PIECE):
         piece = flat[start : start + PIECE]
         held = codes[: piece.size]
-        if run(fmt, piece, cast, held) and fmt.nan_code is None:
+        if run(fmt, piece, cast, held, start) and fmt.nan_code is None:
             nan_codes(fmt, cast)
         decode_codes(fmt, held, out.dtype, out[start : start + PIECE])
     return out.reshape(x.shape)

@@ -6,9 +6,14 @@ added. The sum is the magnitude code on the format's lattice, going on above the
 is decided after rounding with unbounded exponent. A shift of two more than the significand's width keeps every bit that
 matters: below half of the smallest subnormal, only "is it zero" counts.
 
+Stochastic rounding adds R itself: with s places shifted out, floor(nu * 2**N) + R >= 2**N is a carry out of the low s
+bits of significand + R * 2**s / 2**N, rounded down. There s goes on to 30 (62 for float64), and what lies farther below
+is a sticky bit; so N + 2 places below the last are exact, and N may reach 28 (32 for float64).
+
 A plan is 16 integers (formats/plans.py):
     0 m   1 g   2 max ordinal for x >= 0   3 max ordinal for x < 0 (0 for unsigned formats)
-    4 sign bit of a code   5 code of minus zero   6 nearest (-1) or directed (0)   7 ties to even (-1) or away (0)
+    4 sign bit of a code   5 code of minus zero   6 nearest (-1) or not (0)
+    7 whether the lattice's parity counts (-1): of two nearest the even one, or of two neighbours the odd one
     8, 9 round magnitudes up for x >= 0, x < 0 (-1 or 0)   10, 11 overflow codes   12, 13 infinity codes
     14, 15 NaN codes   (each pair for sign clear, sign set)
 """
@@ -20,14 +25,15 @@ from typing import Any
 import numpy as np
 
 from formats.kernels.jit import kernel
+from formats.kernels.random import fill
 
-I32, U32, F32 = np.int32, np.uint32, np.float32
+I32, U32 = np.int32, np.uint32
 I64 = np.int64
 
 
 @kernel
 def code32(w: Any, p: Any) -> Any:
-    """The code of the float32 whose bits are the int32 w. p: the plan as a tuple of int32.
+    """The code of the float32 whose bits are the int32 w. p: the plan as a tuple of int32; g >= 1.
 
     numba types int32 + int32 as int64; casting every sum back keeps sixteen lanes a vector instead of eight.
     """
@@ -38,11 +44,17 @@ def code32(w: Any, p: Any) -> Any:
     e = I32(field + I32(1) - normal)
     significand = I32((u & I32(0x7FFFFF)) | I32(normal << I32(23)))
     shift = I32(min(I32(I32(23) - p[0] + max(I32(p[1] - e), I32(0))), I32(25)))
-    away = I32(p[8] ^ (negative & (p[8] ^ p[9])))
+    base = I32(max(I32(e - p[1]), I32(0)) << p[0])
     half = I32(I32(1) << I32(shift - I32(1)))
-    nearest = I32(I32(half + I32(p[7] & I32(I32(I32(significand >> shift) & I32(1)) - I32(1)))) & p[6])
-    increment = I32(nearest | I32(I32(I32(half << I32(1)) - I32(1)) & away))
-    ordinal = I32(I32(max(I32(e - p[1]), I32(0)) << p[0]) + I32(I32(significand + increment) >> shift))
+    even = I32(p[7] & I32(I32(I32(base + I32(significand >> shift)) & I32(1)) - I32(1)))  # -1 on an even code
+    away = I32(I32(p[8] ^ (negative & (p[8] ^ p[9]))) | I32(even & ~p[6]))
+    increment = I32(I32(I32(half + even) & p[6]) | I32(I32(I32(half << I32(1)) - I32(1)) & away))
+    return finish32(u, negative, I32(base + I32(I32(significand + increment) >> shift)), p)
+
+
+@kernel
+def finish32(u: Any, negative: Any, ordinal: Any, p: Any) -> Any:
+    """The code of a rounded magnitude: its sign, and what becomes of zero, overflow, infinity and NaN."""
     code = I32(negative & p[5]) if ordinal == I32(0) else I32(ordinal | I32(negative & p[4]))
     limit = I32(p[2] ^ (negative & (p[2] ^ p[3])))
     code = I32(p[10] ^ (negative & (p[10] ^ p[11]))) if ordinal > limit else code
@@ -51,25 +63,90 @@ def code32(w: Any, p: Any) -> Any:
 
 
 @kernel
+def code32_stochastic(w: Any, p: Any, r: Any, n: Any, kind: Any) -> Any:
+    """code32 for stochastic rounding: r, the 32 random bits of the element (uint32), n: 1..28 of them are used.
+
+    kind: 0, 1, 2 for a, b, c (int32).
+    """
+    u = I32(w & I32(0x7FFFFFFF))
+    negative = I32(w >> I32(31))
+    field = I32(u >> I32(23))
+    normal = I32(field != I32(0))
+    e = I32(field + I32(1) - normal)
+    whole = I32((u & I32(0x7FFFFF)) | I32(normal << I32(23)))
+    places = I32(I32(23) - p[0] + max(I32(p[1] - e), I32(0)))
+    shift = I32(min(places, I32(30)))
+    lost = I32(min(I32(places - shift), I32(31)))
+    significand = I32(whole >> lost)
+    significand = I32(significand | I32(I32(significand << lost) != whole))
+    used = U32(r >> U32(U32(32) - U32(n)))  # R
+    left = U32(U32(used << U32(U32(32) - U32(n))) | U32(U32(kind != I32(0)) << U32(U32(31) - U32(n))))
+    increment = I32(left >> U32(I32(32) - shift))
+    # c: the tie of nu * 2**n goes to even, so that an odd R needs more than the half place that b adds.
+    strict = I32(I32(kind == I32(2)) & I32(used) & I32(shift > n))
+    base = I32(max(I32(e - p[1]), I32(0)) << p[0])
+    return finish32(u, negative, I32(base + I32(I32(significand + increment - strict) >> shift)), p)
+
+
+@kernel
+def parts64(u: Any, g: Any) -> Any:
+    """(significand with its hidden bit, biased exponent) of a float64's magnitude bits; zero has the exponent g.
+
+    Float64's own subnormals are normalised, for formats that reach below them (g < 1): converting the trailing field
+    to a float64 finds its leading one.
+    """
+    field = u >> I64(52)
+    if g >= I64(1):
+        normal = I64(field != 0)
+        return (u & I64(0xFFFFFFFFFFFFF)) | (normal << I64(52)), field + I64(1) - normal
+    bits = np.float64(u & I64(0xFFFFFFFFFFFFF)).view(np.int64) if field == 0 else u
+    e = (bits >> I64(52)) - (I64(1074) if field == 0 else I64(0))
+    significand = (bits & I64(0xFFFFFFFFFFFFF)) | (I64(1) << I64(52))
+    return (I64(0), g) if u == 0 else (significand, e)
+
+
+@kernel
 def code64(w: Any, p: Any) -> Any:
     """The code of the float64 whose bits are the int64 w. p: the plan as a tuple of int64."""
     u = w & I64(0x7FFFFFFFFFFFFFFF)
     negative = w >> I64(63)
-    field = u >> I64(52)
-    normal = I64(field != 0)
-    e = field + I64(1) - normal
-    significand = (u & I64(0xFFFFFFFFFFFFF)) | (normal << I64(52))
+    significand, e = parts64(u, p[1])
     shift = min(I64(52) - p[0] + max(p[1] - e, I64(0)), I64(54))
-    away = p[8] ^ (negative & (p[8] ^ p[9]))
+    base = max(e - p[1], I64(0)) << p[0]
     half = I64(1) << (shift - I64(1))
-    nearest = (half + (p[7] & (((significand >> shift) & I64(1)) - I64(1)))) & p[6]
-    increment = nearest | (((half << I64(1)) - I64(1)) & away)
-    ordinal = (max(e - p[1], I64(0)) << p[0]) + ((significand + increment) >> shift)
+    even = p[7] & (((base + (significand >> shift)) & I64(1)) - I64(1))
+    away = (p[8] ^ (negative & (p[8] ^ p[9]))) | (even & ~p[6])
+    increment = ((half + even) & p[6]) | (((half << I64(1)) - I64(1)) & away)
+    return finish64(u, negative, base + ((significand + increment) >> shift), p)
+
+
+@kernel
+def finish64(u: Any, negative: Any, ordinal: Any, p: Any) -> Any:
+    """finish32 for float64."""
     code = (negative & p[5]) if ordinal == 0 else (ordinal | (negative & p[4]))
     limit = p[2] ^ (negative & (p[2] ^ p[3]))
     code = (p[10] ^ (negative & (p[10] ^ p[11]))) if ordinal > limit else code
     code = (p[12] ^ (negative & (p[12] ^ p[13]))) if u == I64(0x7FF0000000000000) else code
     return (p[14] ^ (negative & (p[14] ^ p[15]))) if u > I64(0x7FF0000000000000) else code
+
+
+@kernel
+def code64_stochastic(w: Any, p: Any, r: Any, n: Any, kind: Any) -> Any:
+    """code32_stochastic for float64: n up to 32 (int64), r as an int64 below 2**32, kind an int64."""
+    u = w & I64(0x7FFFFFFFFFFFFFFF)
+    negative = w >> I64(63)
+    whole, e = parts64(u, p[1])
+    places = I64(52) - p[0] + max(p[1] - e, I64(0))
+    shift = min(places, I64(62))
+    lost = min(places - shift, I64(63))
+    significand = whole >> lost
+    significand = significand | I64((significand << lost) != whole)
+    used = r >> (I64(32) - n)
+    left = (used << (I64(63) - n)) | (I64(kind != 0) << (I64(62) - n))  # the top of 63 bits
+    increment = left >> (I64(63) - shift)
+    strict = I64(kind == 2) & used & I64(shift > n)
+    base = max(e - p[1], I64(0)) << p[0]
+    return finish64(u, negative, base + ((significand + increment - strict) >> shift), p)
 
 
 @kernel
@@ -127,11 +204,18 @@ def code32_same_exponents(w: Any, p: Any) -> Any:
 
 @kernel
 def is_alike(p: Any) -> Any:
-    """Whether a plan rounds to nearest and treats both signs alike, zero apart.
+    """Whether a plan rounds to nearest, has trailing bits (m > 0) and treats both signs alike, zero apart.
 
     FNUZ formats that overflow to NaN are left out: their NaN is the code of minus zero.
     """
-    return p[6] == -1 and p[3] == p[2] and p[11] == (p[10] | p[4]) and p[4] != 0 and (p[5] == p[4] or p[10] != p[4])
+    return (
+        p[6] == -1
+        and p[0] > 0
+        and p[3] == p[2]
+        and p[11] == (p[10] | p[4])
+        and p[4] != 0
+        and (p[5] == p[4] or p[10] != p[4])
+    )
 
 
 @kernel
@@ -183,4 +267,47 @@ def encode64(x: Any, plan: Any, out: Any) -> Any:
         w = bits[i]
         worst = max(worst, w & I64(0x7FFFFFFFFFFFFFFF))
         out[i] = code64(w, p)
+    return worst > I64(0x7FF0000000000000)
+
+
+@kernel
+def encode32_stochastic(x: Any, plan: Any, random: Any, draws: Any, first: Any, salt: Any, out: Any) -> Any:
+    """Stochastic codes of a float32 vector; returns whether x holds NaN.
+
+    random: (N, 0, 1 or 2 for a, b, c) as int64s.  draws, first, salt: the random bits (formats/kernels/random.py).
+    """
+    p = plan32(plan)
+    n, kind = I32(random[0]), I32(random[1])
+    room = np.empty(4096, np.uint32)
+    worst = I32(0)
+    for start in range(0, x.size, 4096):
+        bits = x[start : start + 4096].view(np.int32)
+        codes = out[start : start + 4096]
+        r = draws[start : start + bits.size] if draws.size else room[: bits.size]
+        if draws.size == 0:
+            fill(U32(first + U32(start)), salt, r)
+        for i in range(bits.size):
+            w = bits[i]
+            worst = I32(max(worst, I32(w & I32(0x7FFFFFFF))))
+            codes[i] = code32_stochastic(w, p, r[i], n, kind)
+    return worst > I32(0x7F800000)
+
+
+@kernel
+def encode64_stochastic(x: Any, plan: Any, random: Any, draws: Any, first: Any, salt: Any, out: Any) -> Any:
+    """encode32_stochastic for float64."""
+    p = plan64(plan)
+    n, kind = random[0], random[1]
+    room = np.empty(4096, np.uint32)
+    worst = I64(0)
+    for start in range(0, x.size, 4096):
+        bits = x[start : start + 4096].view(np.int64)
+        codes = out[start : start + 4096]
+        r = draws[start : start + bits.size] if draws.size else room[: bits.size]
+        if draws.size == 0:
+            fill(U32(first + U32(start)), salt, r)
+        for i in range(bits.size):
+            w = bits[i]
+            worst = max(worst, w & I64(0x7FFFFFFFFFFFFFFF))
+            codes[i] = code64_stochastic(w, p, I64(r[i]), n, kind)
     return worst > I64(0x7FF0000000000000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from itertools import product
@@ -13,8 +14,11 @@ from hypothesis import settings
 from numpy.typing import NDArray
 
 import formats as nf
-from formats.cast import OVERFLOWS, ROUNDINGS
+from formats.cast import DETERMINISTIC, OVERFLOWS, STOCHASTIC
 from formats.decisions import decisions
+from formats.p3109 import parse_p3109
+from formats.posit import Posit
+from formats.random_bits import random_bits_of
 
 QUICK = settings(deadline=None, derandomize=True, database=None, max_examples=60)
 
@@ -68,8 +72,8 @@ PARAMETRIC = (
 )
 
 
-def _codebook(label: str, entries: tuple[float, ...], ties: Any, bits: int = 3) -> nf.Codebook:
-    return nf.Codebook(label=label, bits=bits, entries=entries, ties=ties)
+def _codebook(label: str, entries: tuple[float, ...], ties: Any, bits: int = 3, cuts: Any = None) -> nf.Codebook:
+    return nf.Codebook(label=label, bits=bits, entries=entries, ties=ties, cuts=cuts)
 
 
 CODEBOOKS = {
@@ -88,8 +92,94 @@ CODEBOOKS = {
     )
 }
 
+CUT_CODEBOOKS = {
+    fmt.label: fmt
+    for fmt in (
+        _codebook("cuts_lower", (-2.0, -0.75, 0.0, 0.5, 3.0), "lower", cuts=(-1.0, -0.5, 0.125, 2.75)),
+        _codebook("cuts_upper", (-2.0, -0.75, 0.0, 0.5, 3.0), "upper", cuts=(-1.9, -0.7, 0.4, 0.6)),
+        _codebook("cuts_even", (3.0, -2.0, 0.0, -0.75, 0.5), "even", cuts=(-1.0, -0.5, 0.125, 2.75)),
+        _codebook("cuts_away", (0.0, 8.0, 4.0, 8.0, 0.0, -2.0), "away", cuts=(-0.1, 1.0, 7.0)),
+        _codebook("cuts_no_zero", (-3.0, -1.0, 1.0, 2.0), "even", 2, cuts=(-2.5, 0.5, 1.1)),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Bare:
+    """A format of no class of ours: the members of Scalar and nothing else, taken from another format.
+
+    finite_overflows is a member of its own so that both of its meanings are tried.
+    """
+
+    wrapped: Any
+    finite_overflows: bool = True
+
+    @property
+    def name(self) -> str:
+        """The wrapped format's, marked."""
+        return f"bare {self.wrapped.name}"
+
+
+def _taken(member: str) -> property:
+    return property(lambda bare: getattr(bare.wrapped, member))
+
+
+for _member in ("bits", "signed", "has_nan", "has_infinity", "nan_code", "max_finite", "min_finite", "min_positive",
+                "ulp_exponent", "value", "values"):  # fmt: skip
+    setattr(Bare, _member, _taken(_member))
+
+# Formats that are not nearest by distance, have one zero and infinities, or are of no class of ours.
+OTHERS: dict[str, Any] = {
+    **{
+        name: parse_p3109(name)
+        for name in ("binary8p4se", "binary8p3se", "binary8p4ue", "binary8p1se", "binary8p1ue", "binary8p7se")
+    },
+    **{name: parse_p3109(name) for name in ("binary3p1ue", "binary3p2se", "binary4p2se", "binary5p5ue", "binary6p1se")},
+    **{
+        fmt.name: fmt
+        for fmt in (
+            nf.Minifloat(exponent_bits=3, trailing_significand_bits=2, specials="extended", bias=-5),
+            nf.Minifloat(exponent_bits=3, trailing_significand_bits=1, specials="extended", subnormals=False),
+        )
+    },
+    **{fmt.name: fmt for fmt in (Posit(bits=8, es=0), Posit(bits=8, es=2), Posit(bits=6, es=1), Posit(bits=5, es=4))},
+    **{fmt.name: fmt for fmt in (Posit(bits=2, es=0), Posit(bits=3, es=2))},
+    **CUT_CODEBOOKS,
+    **{
+        fmt.name: fmt
+        for fmt in (Bare(nf.get("e4m3fn")), Bare(nf.get("e2m3fn"), False), Bare(nf.get("e3m1:ieee"), False))
+    },
+    **{fmt.name: fmt for fmt in (Bare(nf.get("int5:symmetric")), Bare(nf.get("e3m2:fnuz")))},
+}
+
 SCALARS = (*NAMED_TO_8_BITS, *PARAMETRIC, *(f"int{n}" for n in range(9, 13)), "uint9", "uint12", *CODEBOOKS)
-CASTS = tuple(nf.Cast(rounding=r, overflow=o) for r, o in product(ROUNDINGS, OVERFLOWS))
+EVERY = (*SCALARS, *OTHERS)
+CASTS = tuple(nf.Cast(rounding=r, overflow=o) for r, o in product(DETERMINISTIC, OVERFLOWS))
+
+
+def index_of(cast: nf.Cast, random: int) -> int:
+    """An element whose random bits under a cast are those: its number."""
+    bits = random_bits_of(cast.seed, np.arange(64 << cast.random_bits), cast.random_bits)
+    return int(np.flatnonzero(bits == random)[0])
+
+
+def _drawn(kind: Any, bits: int, random: int | None, overflow: Any = "saturate", seed: int = 7) -> tuple[nf.Cast, int]:
+    cast = nf.Cast(rounding=kind, random_bits=bits, seed=seed, overflow=overflow, nan="zero")
+    return cast, 1000 if random is None else index_of(cast, random)
+
+
+# A stochastic cast and an element, which fixes R: every R of few bits, both parities and both ends, and whatever the
+# thousandth element draws of widths at which the kernels change.
+DRAWS: tuple[tuple[nf.Cast, int], ...] = (
+    *(_drawn(kind, 1, random) for kind in STOCHASTIC for random in (0, 1)),
+    *(_drawn("stochastic_c", 2, random, "overflow") for random in range(4)),
+    *(_drawn(kind, 5, random) for kind in STOCHASTIC for random in (0, 14, 31)),
+    *(_drawn("stochastic_c", 8, random) for random in (127, 128)),
+    *(_drawn("stochastic_b", bits, None, "overflow") for bits in (16, 23, 24)),
+    *(_drawn("stochastic_c", bits, None, "saturate_finite", 2**64 - 1) for bits in (23, 24, 28, 29, 32)),
+    *(_drawn("stochastic_a", bits, None) for bits in (28, 32)),
+)
+FEW_DRAWS = (DRAWS[3], DRAWS[8], DRAWS[11], DRAWS[18])
 
 
 def readable(value: Any) -> str:
@@ -102,7 +192,7 @@ def readable(value: Any) -> str:
 
 def scalar(name: str) -> Any:
     """The scalar format of a test id."""
-    return CODEBOOKS[name] if name in CODEBOOKS else nf.get(name)
+    return CODEBOOKS[name] if name in CODEBOOKS else OTHERS[name] if name in OTHERS else nf.get(name)
 
 
 def casts_of(fmt: Any, casts: tuple[nf.Cast, ...] = CASTS) -> list[nf.Cast]:

@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import formats as nf
+from formats.decisions import decisions
 from formats.layout import packed_size
 from formats.plans import code_dtype
+from formats.random_bits import random_bits_of
 from tests.formats.block_oracle import encode_block, to_dtype
-from tests.formats.cases import probes
+from tests.formats.cases import around, probes
 from tests.formats.oracle import Steps, definition
 
 Encode = Callable[[Any, NDArray[Any], nf.Cast], NDArray[Any]]
@@ -49,7 +51,7 @@ def defined_values(fmt: Any) -> NDArray[np.float64]:
     if isinstance(fmt, nf.Codebook):
         return np.array(fmt.entries)
     values = [definition(fmt, code) for code in range(2**fmt.bits)]
-    two_nans = isinstance(fmt, nf.Minifloat) and fmt.signed and fmt.specials != "fnuz"
+    two_nans = isinstance(fmt, nf.Minifloat) and fmt.signed and fmt.specials not in ("fnuz", "extended")
     out = np.empty(len(values), np.float64)
     for code, value in enumerate(values):
         out[code] = value
@@ -75,6 +77,22 @@ def check_encode(fmt: Any, cast: nf.Cast, encode: Encode, dtype: Any) -> None:
     if cast.nan == "raise" and not fmt.has_nan:
         x = x[~np.isnan(x)]
     same_codes(f"{fmt.name} {cast} from {np.dtype(dtype)}", x, encode(fmt, x, cast), Steps(fmt, cast)(x))
+
+
+Run = Callable[[Any, NDArray[Any], nf.Cast, NDArray[Any], NDArray[np.int64]], Any]
+
+
+def check_stochastic(fmt: Any, cast: nf.Cast, element: int, run: Run, dtype: Any) -> None:
+    """Every probe of one input type, and every threshold of the random bits that this element draws.
+
+    run: as scalar_codec.run, given the element's number for each input.
+    """
+    random = int(random_bits_of(cast.seed, element, cast.random_bits))
+    cut = decisions(fmt, cast, random)
+    x = np.concatenate([probes(fmt, dtype), around(cut.thresholds, dtype)])
+    out = np.empty(x.size, code_dtype(fmt.bits))
+    run(fmt, x, cast, out, np.full(x.size, element))
+    same_codes(f"{fmt.name} {cast} R {random} from {np.dtype(dtype)}", x, out, Steps(fmt, cast, random)(x))
 
 
 @dataclass(frozen=True)

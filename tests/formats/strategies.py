@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -10,17 +11,17 @@ from hypothesis.strategies import DrawFn, SearchStrategy, composite
 
 import formats as nf
 from formats.block import RULES
-from formats.cast import NAN_POLICIES, OVERFLOWS, ROUNDINGS
+from formats.cast import DETERMINISTIC, NAN_POLICIES, OVERFLOWS, STOCHASTIC
 
 
 @composite
 def minifloats(draw: DrawFn, max_bits: int = 34, max_bias: int = 60) -> nf.Minifloat:
     """Any minifloat a description can be made of, up to a width."""
-    specials: Any = draw(st.sampled_from(["ieee", "fn", "fnuz", "none"]))
+    specials: Any = draw(st.sampled_from(["ieee", "fn", "fnuz", "extended", "none"]))
     signed = specials == "fnuz" or draw(st.booleans())
-    zero = specials == "fnuz" or draw(st.integers(0, 4)) > 0
+    zero = specials in ("fnuz", "extended") or draw(st.integers(0, 4)) > 0
     e = draw(st.integers(1, min(11, max_bits - 2)))
-    m = draw(st.integers(1 if (e, specials) == (1, "ieee") else 0, max_bits - 1 - e))
+    m = draw(st.integers(1 if e == 1 and specials in ("ieee", "extended") else 0, max_bits - 1 - e))
     if e == 1 and m == 0 and specials == "fn":
         m = 1
     return nf.Minifloat(
@@ -50,7 +51,11 @@ def codebooks(draw: DrawFn, max_bits: int = 4) -> nf.Codebook:
     bits = draw(st.integers(1, max_bits))
     entries = draw(st.lists(st.floats(-(2.0**60), 2.0**60, width=32), min_size=2, max_size=2**bits))
     ties: Any = draw(st.sampled_from(["lower", "upper", "even", "away"]))
-    return nf.Codebook(label="drawn", bits=bits, entries=tuple(entries), ties=ties)
+    values = sorted(set(entries))
+    cuts = tuple(low * 0.625 + high * 0.375 for low, high in pairwise(values))
+    given = all(low < cut < high for (low, high), cut in zip(pairwise(values), cuts, strict=True))
+    own = cuts if given and draw(st.booleans()) else None
+    return nf.Codebook(label="drawn", bits=bits, entries=tuple(entries), ties=ties, cuts=own)
 
 
 def scalars(max_bits: int = 8) -> SearchStrategy[Any]:
@@ -61,7 +66,7 @@ def scalars(max_bits: int = 8) -> SearchStrategy[Any]:
 @composite
 def blocks(draw: DrawFn) -> nf.Scaled:
     """Any block format of one level of scales."""
-    rule: Any = draw(st.sampled_from([rule for rule in RULES if rule != "te_nvfp4"]))
+    rule: Any = draw(st.sampled_from([name for name, rule in RULES.items() if rule.kind != "recipe"]))
     element: Any = draw(scalars().filter(lambda fmt: fmt.max_finite > 0))
     flat = draw(st.booleans())
     shape = draw(st.lists(st.integers(0, 40), min_size=1, max_size=1 if flat else 3))
@@ -79,12 +84,24 @@ def blocks(draw: DrawFn) -> nf.Scaled:
 
 
 def casts() -> SearchStrategy[nf.Cast]:
-    """Any cast."""
+    """Any deterministic cast."""
     return st.builds(
         nf.Cast,
-        rounding=st.sampled_from(ROUNDINGS),
+        rounding=st.sampled_from(DETERMINISTIC),
         overflow=st.sampled_from(OVERFLOWS),
         nan=st.sampled_from(NAN_POLICIES),
+    )
+
+
+def stochastic_casts() -> SearchStrategy[nf.Cast]:
+    """Any stochastic cast that leaves NaN its code or makes it zero."""
+    return st.builds(
+        nf.Cast,
+        rounding=st.sampled_from(STOCHASTIC),
+        overflow=st.sampled_from(OVERFLOWS),
+        nan=st.just("zero"),
+        random_bits=st.integers(1, 32),
+        seed=st.integers(0, 2**64 - 1),
     )
 
 

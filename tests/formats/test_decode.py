@@ -11,11 +11,11 @@ import pytest
 
 import formats as nf
 from formats.exact import Dyadic, Special
-from tests.formats.cases import CODEBOOKS, NAMED_TO_12_BITS, PARAMETRIC, scalar
+from tests.formats.cases import CODEBOOKS, NAMED_TO_12_BITS, OTHERS, PARAMETRIC, scalar
 from tests.formats.checks import check_decode, same_bits
 from tests.formats.oracle import definition
 
-ALL = (*NAMED_TO_12_BITS, *PARAMETRIC, *CODEBOOKS)
+ALL = (*NAMED_TO_12_BITS, *PARAMETRIC, *CODEBOOKS, *OTHERS)
 
 # ml_dtypes' name of each format it knows; float16 is numpy's own.
 ML_DTYPES = {
@@ -51,7 +51,7 @@ def test_exact_values_are_those_of_the_definition(name: str) -> None:
 def test_the_ends_of_the_range_are_those_of_the_values(name: str) -> None:
     fmt = scalar(name)
     finite = {value.fraction for value in fmt.values() if isinstance(value, Dyadic)}
-    symmetric = getattr(fmt, "symmetric", False)
+    symmetric = getattr(getattr(fmt, "wrapped", fmt), "symmetric", False)
     assert fmt.max_finite == max(finite)
     assert fmt.min_finite == (-max(finite) if symmetric else min(finite))
     assert fmt.min_positive == min((v for v in finite if v > 0), default=Fraction(1))  # int1's step, though {-1, 0}
@@ -118,7 +118,7 @@ def test_float64_codes_are_their_bits() -> None:
 
 def test_values_beyond_float64_are_refused() -> None:
     huge = nf.Minifloat(exponent_bits=11, trailing_significand_bits=0, bias=0, specials="none")
-    with pytest.raises(OverflowError, match="is not a float64 value"):
+    with pytest.raises(OverflowError, match="e11m0:none:bias0 has values beyond float64, such as code 2047; use its v"):
         nf.decode_codes(huge, np.array([5]))
     wide = nf.Minifloat(exponent_bits=11, trailing_significand_bits=20, bias=0, specials="none")
     with pytest.raises(OverflowError, match="e11m20:none:bias0 has values beyond float64"):

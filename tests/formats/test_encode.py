@@ -10,16 +10,27 @@ import numpy as np
 import pytest
 
 import formats as nf
-from formats.cast import OVERFLOWS, ROUNDINGS
+from formats import scalar_codec
+from formats.cast import DETERMINISTIC, OVERFLOWS
 from formats.decisions import decisions, expected_code
 from formats.exact import Dyadic, Special, from_float
 from formats.reference import encode_value
-from tests.formats.cases import SCALARS, around, bfloat16_values, casts_of, float16_values, scalar
-from tests.formats.checks import check_encode, same_bits, same_codes
+from tests.formats.cases import (
+    DRAWS,
+    EVERY,
+    FEW_DRAWS,
+    OTHERS,
+    around,
+    bfloat16_values,
+    casts_of,
+    float16_values,
+    scalar,
+)
+from tests.formats.checks import check_encode, check_stochastic, same_bits, same_codes
 from tests.formats.oracle import Steps, rounded, special
 
 # Ties, one direction per sign, and what lies beyond the range: enough for formats whose thresholds are thousands.
-FEW = (*(nf.Cast(rounding=r) for r in ROUNDINGS), nf.Cast(overflow="overflow"))
+FEW = (*(nf.Cast(rounding=r) for r in DETERMINISTIC), nf.Cast(overflow="overflow"))
 
 
 def casts(fmt: Any) -> list[nf.Cast]:
@@ -28,7 +39,7 @@ def casts(fmt: Any) -> list[nf.Cast]:
     return [nf.Cast(rounding=c.rounding, overflow=c.overflow, nan="zero") for c in chosen]
 
 
-@pytest.mark.parametrize("name", SCALARS)
+@pytest.mark.parametrize("name", EVERY)
 def test_three_readings_of_a_cast_agree_at_its_thresholds(name: str) -> None:
     """reference.encode_value, decisions.expected_code and the tests' own oracle, at and beside each threshold.
 
@@ -56,7 +67,7 @@ def test_three_readings_of_a_cast_agree_at_its_thresholds(name: str) -> None:
             assert expected_code(fmt, value, cast) == encode_value(fmt, value, cast)
 
 
-@pytest.mark.parametrize("name", SCALARS)
+@pytest.mark.parametrize("name", EVERY)
 def test_infinities_and_nans_of_the_reference(name: str) -> None:
     fmt = scalar(name)
     for cast in casts(fmt):
@@ -66,14 +77,44 @@ def test_infinities_and_nans_of_the_reference(name: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", SCALARS)
+@pytest.mark.parametrize("name", EVERY)
 def test_encode_is_exact(name: str, dtype: Any) -> None:
     for cast in casts(scalar(name)):
         check_encode(scalar(name), cast, nf.encode_codes, dtype)
 
 
+def draws_of(fmt: Any, some: tuple[tuple[nf.Cast, int], ...]) -> list[tuple[nf.Cast, int]]:
+    """The stochastic casts a format can express, with the element that fixes their random bits."""
+    expressible = fmt.has_nan or fmt.has_infinity
+    return [draw for draw in some if expressible or draw[0].overflow != "overflow"]
+
+
+# Of each kernel and of each turn a table takes.
+DRAWN = ("e4m3fn", "e5m2", "e2m1fn", "e4m0:ieee", "ue4m2:ieee", "e8m0fnu", "e3m1:ieee:nosub", "ue3m2:nan_top:nosub",
+         "e3m1:none:nozero", "e3m3:nan_top:bias-5", "e8m1:none:bias149", "int1", "int8", "int4:symmetric", "uint5:f7",
+         "int6:f-3", "nf4", "table_no_zero", "table_tenths", "table_minus_zero", *OTHERS)  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", DRAWN)
+def test_stochastic_encoding_is_exact(name: str, dtype: Any) -> None:
+    """Every threshold of one R at a time."""
+    fmt = scalar(name)
+    for cast, element in draws_of(fmt, DRAWS if fmt.bits <= 6 else FEW_DRAWS):
+        check_stochastic(fmt, cast, element, scalar_codec.run, dtype)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", EVERY)
+def test_stochastic_encoding_is_exact_in_every_format(name: str, dtype: Any) -> None:
+    fmt = scalar(name)
+    for cast, element in draws_of(fmt, DRAWS):
+        check_stochastic(fmt, cast, element, scalar_codec.run, dtype)
+
+
 @pytest.mark.parametrize("name", ["e4m3fn", "e5m2", "e4m3fnuz", "e2m1fn", "e8m0fnu", "int8", "nf4", "e3m2:ieee:nosub"])
-@pytest.mark.parametrize("rounding", ROUNDINGS)
+@pytest.mark.parametrize("rounding", DETERMINISTIC)
 def test_half_precision_input_is_what_it_is_worth(name: str, rounding: Any) -> None:
     """All 65,536 values of float16 and of bfloat16, as arrays of those types."""
     fmt, cast = nf.get(name), nf.Cast(rounding=rounding, nan="zero")
@@ -114,7 +155,7 @@ def test_sixteen_bit_formats_at_every_threshold(name: str) -> None:
             reals = np.concatenate([lattice, middles]).astype(dtype)
         reals = reals[np.isfinite(reals)]
         x = np.concatenate([reals, np.nextafter(reals, dtype(np.inf)), np.nextafter(reals[reals > 0], dtype(0))])
-        for rounding in ROUNDINGS:
+        for rounding in DETERMINISTIC:
             for sign in (1, -1) if fmt.signed else (1,):
                 want = _on_lattice(lattice, middles, x.astype(np.float64), rounding, sign)
                 floor = float(fmt.min_finite) if sign < 0 else None
@@ -132,6 +173,8 @@ def _on_lattice(lattice: Any, middles: Any, x: Any, rounding: str, sign: int) ->
     away = {"up": sign > 0, "down": sign < 0, "toward_zero": False}
     if rounding in away:
         step = np.full(x.shape, away[rounding])
+    elif rounding == "to_odd":
+        step = at % 2 == 0
     else:
         tie = x == middles[at]
         step = (x > middles[at]) | (tie & ((rounding == "ties_away") | (at % 2 == 1)))
@@ -157,7 +200,7 @@ def test_float16_and_float32_are_numpys_cast() -> None:
 @pytest.mark.parametrize(
     "name", ["tf32", "float32", "e8m15:none", "ue10m21:none:bias60", "e5m20:nan_top", "e11m20:ieee"]
 )
-@pytest.mark.parametrize("rounding", ROUNDINGS)
+@pytest.mark.parametrize("rounding", DETERMINISTIC)
 def test_wide_minifloats_against_the_reference(name: str, rounding: Any) -> None:
     """300 random reals and 300 midpoints with their float64 neighbours (seed 5), and the ends of the range."""
     fmt: Any = nf.get(name)
