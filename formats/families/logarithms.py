@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 from functools import cache
+from itertools import pairwise
 from typing import Literal
 
 from formats.codebook import Codebook
@@ -20,14 +21,14 @@ Zero = Literal["top_code", "mask"]
 
 
 @cache
-def _fraction_cut(u: Fraction, owns: bool) -> float:
-    return power_cut(Fraction(1, 2**u.numerator), Fraction(1, u.denominator), owns=owns)
+def _part_cut(p: int, q: int, owns: bool) -> float:
+    return power_cut(Fraction(1, 2**p), Fraction(1, q), owns=owns)
 
 
-def _cut(u: Fraction, owns: bool) -> float:
-    """First 48-bit number that is 2**-u or more (more, unless it owns it), from u's fraction part."""
-    whole = math.floor(u)
-    return math.ldexp(_fraction_cut(u - whole, owns), -whole)
+def _cut(p: int, q: int, owns: bool) -> float:
+    """First 48-bit number that is 2**-(p/q) or more (more, unless it owns it), from the fraction part of p/q."""
+    whole, part = divmod(p, q)
+    return math.ldexp(_part_cut(part, q, owns), -whole)
 
 
 def _logarithmic(label: str, bits: int, zero: Zero, step: Fraction, powers: list[float]) -> Codebook:
@@ -37,9 +38,9 @@ def _logarithmic(label: str, bits: int, zero: Zero, step: Fraction, powers: list
     levels = powers if zero == "mask" else powers[:-1]
     # code c ends at c + 1/2; there RNE goes to the even code: to c, the larger value, if c is even
     cuts = [
-        _cut((c + Fraction(1, 2)) * step, c % 2 == 0)
-        for c, level in enumerate(levels)
-        if level != (*levels, 0.0)[c + 1]
+        _cut((2 * c + 1) * step.numerator, 2 * step.denominator, c % 2 == 0)
+        for c, (level, below) in enumerate(pairwise((*levels, 0.0)))
+        if level != below
     ]
     return Codebook(
         label=label if zero == "top_code" else f"{label}_mask",

@@ -16,14 +16,14 @@ from typing import Any
 
 ENTRY_BITS = 24
 CUT_BITS = 48
-DIGITS = Context(prec=75)  # 249 bits
+DIGITS = Context(prec=65)  # 215 bits
 
 Real = Fraction | Decimal | float
 
 
 def _split(x: Real, bits: int) -> tuple[int, Fraction, int]:
     """x > 0 as (whole + rest) * 2**exponent: a whole number of exactly `bits` bits, and 0 <= rest < 1."""
-    if isinstance(x, Decimal):  # its 75 digits as a binary fraction: the denominators of decimals are slow to reduce
+    if isinstance(x, Decimal):  # its 65 digits as a binary fraction: the denominators of decimals are slow to reduce
         exponent = 250 - 4 * x.adjusted()
         n, d = int(DIGITS.multiply(x, DIGITS.power(2, exponent))), 1 << exponent if exponent > 0 else 1
         n <<= max(0, -exponent)
@@ -94,7 +94,7 @@ def _first_beyond(estimate: float, is_beyond: Callable[[Fraction], bool]) -> flo
 
 
 def root(x: Fraction, exponent: Fraction) -> Decimal:
-    """x ** exponent for x > 0, to 75 digits."""
+    """x ** exponent for x > 0, to 65 digits."""
     base = DIGITS.divide(Decimal(x.numerator), Decimal(x.denominator))
     return DIGITS.power(base, DIGITS.divide(Decimal(exponent.numerator), Decimal(exponent.denominator)))
 
