@@ -29,6 +29,8 @@ from formats.encoded import Encoded, Plane
 from formats.exact import Dyadic, Special
 from formats.fixed_point import FixedPoint
 from formats.minifloat import Minifloat
+from formats.p3109 import p3109
+from formats.posit import Posit
 from formats.scalar import Scalar
 
 __all__ = [
@@ -51,6 +53,7 @@ __all__ = [
     "Order",
     "Pair",
     "Plane",
+    "Posit",
     "Scalar",
     "Scaled",
     "Sequential",
@@ -70,6 +73,7 @@ __all__ = [
     "get",
     "matmul",
     "names",
+    "p3109",
     "quantize",
     "register",
     "table",

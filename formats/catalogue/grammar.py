@@ -18,6 +18,8 @@ from formats.codebook import Codebook
 from formats.elements import is_scalar
 from formats.fixed_point import FixedPoint
 from formats.minifloat import Minifloat, Specials
+from formats.p3109 import p3109_name, parse_p3109
+from formats.posit import Posit
 from formats.rule_names import RULES
 from formats.scalar import Scalar
 
@@ -46,7 +48,13 @@ ALIASES: dict[str, str] = {
 
 # `fn` in a name is two different things in ml_dtypes (e4m3fn has a NaN, e2m1fn has none), so a pair of bits without a
 # name of its own says which it means.
-_SPECIALS: dict[str, Specials] = {"ieee": "ieee", "nan_top": "fn", "fnuz": "fnuz", "none": "none"}
+_SPECIALS: dict[str, Specials] = {
+    "ieee": "ieee",
+    "nan_top": "fn",
+    "fnuz": "fnuz",
+    "none": "none",
+    "extended": "extended",
+}
 _SPECIAL_WORDS = {specials: word for word, specials in _SPECIALS.items()}
 _NAMES: dict[Format, str] = {entry.format: name for name, entry in reversed(CATALOGUE.items())}  # first of equals
 _REAL_NAMES = {  # what several formats are called
@@ -55,9 +63,10 @@ _REAL_NAMES = {  # what several formats are called
     "fp4": ["e2m1fn", "mxfp4", "nvfp4"],
 }
 _GRAMMAR = (
-    "a catalogue name, int<bits> or uint<bits> (:symmetric, :f<fraction bits>), e<E>m<M>:ieee|nan_top|fnuz|none "
-    "(:bias<n>, :nosub, :nozero), then for shared scales :g<n> (groups along the axis), :t<r>x<c> (tiles), :b<n> "
-    "(flat blocks), :channel, :token or :tensor, and :asym, :full, :scale=<format>, :rule=<rule>"
+    "a catalogue name, int<bits> or uint<bits> (:symmetric, :f<fraction bits>), e<E>m<M>:ieee|nan_top|fnuz|none|"
+    "extended (:bias<n>, :nosub, :nozero), binary<K>p<P><s|u><e|f>, posit<bits>es<es>, then for shared scales :g<n> "
+    "(groups along the axis), :t<r>x<c> (tiles), :b<n> (flat blocks), :channel, :token or :tensor, and :asym, :full, "
+    ":scale=<format>, :rule=<rule>"
 )
 
 
@@ -97,8 +106,8 @@ def register(name: str, fmt: Format, *, source: str = "user", note: str = "") ->
         raise ValueError(f"register: the name {name!r} is taken by {known!r}; choose another")
     CATALOGUE[name] = Entry(name=name, format=fmt, source=source, tier="user", note=note)
     _NAMES.setdefault(fmt, name)
-    _parse.cache_clear()
-    codebook_name.cache_clear()
+    for held in (_parse, codebook_name, _derived_name):
+        held.cache_clear()
     return fmt
 
 
@@ -181,6 +190,10 @@ def _scalar(stem: str, words: list[str], name: str) -> Scalar:
         )
     if match := re.fullmatch(r"(u?)e(\d+)m(\d+)", stem):
         return _parametric(match, words, name)
+    if (match := re.fullmatch(r"posit(\d+)es(\d+)", stem)) and not words:
+        return Posit(bits=int(match[1]), es=int(match[2]))
+    if not words and (fmt := parse_p3109(stem)) is not None:
+        return fmt
     raise _unknown(name)
 
 
@@ -279,11 +292,13 @@ def minifloat_name(fmt: Minifloat) -> str:
     """The catalogue name, or one spelled out from the parts."""
     if fmt in _NAMES:
         return _NAMES[fmt]
+    if fmt.specials == "extended" and (name := p3109_name(fmt)) is not None:
+        return name
     words = [
         f"{'' if fmt.signed else 'u'}e{fmt.exponent_bits}m{fmt.trailing_significand_bits}",
         _SPECIAL_WORDS[fmt.specials],
     ]
-    default = 2 ** (fmt.exponent_bits - 1) - (0 if fmt.specials == "fnuz" else 1)
+    default = 2 ** (fmt.exponent_bits - 1) - (0 if fmt.specials in ("fnuz", "extended") else 1)
     if fmt.bias != default:
         words.append(f"bias{fmt.bias}")
     if not fmt.zero:
@@ -307,11 +322,30 @@ def codebook_name(fmt: Codebook) -> str:
 
 
 def scaled_name(fmt: Scaled) -> str:
-    """The catalogue name, or one spelled out from the parts; formats outside the grammar show their repr."""
+    """The catalogue name, else the shortest that `get` reads as this very format, else the repr."""
     if fmt in _NAMES:
         return _NAMES[fmt]
-    if fmt.rule in RULES and (base := _base_name(fmt)) is not None:
-        return f"{base}:rule={fmt.rule}"
+    return _derived_name(fmt)
+
+
+@cache
+def _derived_name(fmt: Scaled) -> str:
+    readable = [name for name in (*_with_other_rule(fmt), _spelled(fmt)) if _read_or_none(name) == fmt]
+    return min(readable, key=len) if readable else repr(fmt)
+
+
+def _with_other_rule(fmt: Scaled) -> list[str]:
+    """Names of the catalogue's formats that differ from this one in nothing but their rule, and its own rule."""
+    names = []
+    for line in CATALOGUE.values():
+        base = line.format
+        if isinstance(base, Scaled) and (base.element, base.scale, base.block) == (fmt.element, fmt.scale, fmt.block):
+            names.append(f"{line.name}:rule={fmt.rule}")
+    return names
+
+
+def _spelled(fmt: Scaled) -> str:
+    """The name from the parts; not every format can be told from it."""
     words = [fmt.element.name.removesuffix(":symmetric")]
     if isinstance(fmt.element, FixedPoint):
         words = [word for word in fmt.element.name.split(":") if word != "symmetric"]
@@ -324,23 +358,7 @@ def scaled_name(fmt: Scaled) -> str:
         words.append(f"scale={fmt.scale.format.name}")
     if fmt.rule != "absmax":
         words.append(f"rule={fmt.rule}")
-    name = ":".join(words)
-    try:
-        return name if _parse(name) == fmt else repr(fmt)
-    except ValueError:
-        return repr(fmt)
-
-
-def _base_name(fmt: Scaled) -> str | None:
-    """The catalogue's format that differs from this one in nothing but its rule."""
-    for base, name in _NAMES.items():
-        if isinstance(base, Scaled) and (base.element, base.scale, base.block) == (fmt.element, fmt.scale, fmt.block):
-            try:
-                if replace(base, rule=fmt.rule) == fmt:
-                    return name
-            except ValueError:
-                continue
-    return None
+    return ":".join(words)
 
 
 def sum_name(fmt: Sum) -> str:

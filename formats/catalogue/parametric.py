@@ -31,9 +31,20 @@ FAMILIES: tuple[Family, ...] = (
         oracle="ml_dtypes int2, int4; numpy int8, int16",
     ),
     Family(
-        pattern="e<E>m<M>:ieee|nan_top|fnuz|none (ue for unsigned; :bias<n>, :nosub, :nozero, :ties_up)",
+        pattern="e<E>m<M>:ieee|nan_top|fnuz|none|extended (ue for unsigned; :bias<n>, :nosub, :nozero, :ties_up)",
         count="any", bits="2 to 64", source="IEEE 754-2019 and OFP8 v1.0 readings of a code", tier="proved",
         oracle="gfloat's reading of the same parameters",
+    ),
+    Family(
+        pattern="binary<K>p<P>s|u e|f (binary8p4se)",
+        count="504", bits="3 to 16", source="IEEE P3109 interim report 3.2", tier="proved",
+        oracle="the working group's 504 value tables (P3109/Public 26df0d04) by sha256; gfloat",
+        note="signed or unsigned, extended or finite",
+    ),
+    Family(
+        pattern="posit<bits>es<es>",
+        count="75", bits="2 to 16", source="Standard for Posit Arithmetic (2022)", tier="proved",
+        oracle="softposit (posit8es0, posit16es1)",
     ),
     Family(
         pattern="<element>:g<n>|t<r>x<c>|b<n>|channel|token|tensor (:asym, :full, :scale=<format>, :rule=<rule>)",

@@ -25,8 +25,8 @@ def clean_catalogue() -> Any:
         held.update(before)  # type: ignore[arg-type]
     from formats.catalogue import grammar
 
-    grammar._parse.cache_clear()
-    grammar.codebook_name.cache_clear()
+    for held in (grammar._parse, grammar.codebook_name, grammar._derived_name):
+        held.cache_clear()
 
 
 @pytest.mark.parametrize("line", ENTRIES, ids=lambda line: line.name)
