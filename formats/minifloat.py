@@ -93,10 +93,7 @@ class Minifloat:
     def name(self) -> str:
         """The name `formats.get` reads back as this very format."""
         from formats.catalogue import minifloat_name
-        from formats.p3109 import p3109_name
 
-        if self.specials == "extended":  # P3109's other formats have older names
-            return p3109_name(self) or repr(self)
         return minifloat_name(self)
 
     @property
