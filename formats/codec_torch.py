@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch._subclasses.fake_tensor import FakeTensor
 
-from formats import codec
+from formats import codec, torch_ops
 from formats.block import Format
-from formats.cast import DEFAULT, Cast
-from formats.catalogue import get
-from formats.encoded import Encoded
+from formats.cast import Cast
 from formats.saturation import saturated
 
 
@@ -34,31 +33,45 @@ def to_numpy(x: torch.Tensor, door: str) -> Any:
     return x.detach().contiguous().resolve_neg().numpy()
 
 
+def on_tensors(x: torch.Tensor) -> bool:
+    """Whether x must be computed on by tensor operations: traced, transformed, or not in the CPU's memory."""
+    if torch.compiler.is_compiling() or x.device.type not in ("cpu", "meta"):
+        return True
+    return isinstance(x, FakeTensor) or torch._C._functorch.is_functorch_wrapped_tensor(x)
+
+
 class _StraightThrough(torch.autograd.Function):
     """Forward: quantize. Backward: the gradient where x was not saturated, zero where it was."""
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, fmt: Format, axis: int, cast: Cast | None, pad: bool) -> torch.Tensor:
+    def forward(ctx: Any, x: torch.Tensor, fmt: Format, axis: int, cast: Cast, pad: bool, amax: Any) -> torch.Tensor:
         source = to_numpy(x, "quantize")
         ctx.input_dtype = x.dtype
         if not ctx.needs_input_grad[0]:
-            return torch.from_numpy(np.asarray(codec.quantize(source, fmt, axis, cast, pad)))
-        encoded = codec.encode(source, fmt, axis, cast, pad)
-        ctx.save_for_backward(torch.from_numpy(saturated(source, encoded, cast or DEFAULT)))
+            return torch.from_numpy(np.asarray(codec.quantize(source, fmt, axis, cast, pad, tensor_amax=amax)))
+        encoded = codec.encode(source, fmt, axis, cast, pad, tensor_amax=amax)
+        ctx.save_for_backward(torch.from_numpy(saturated(source, encoded, cast)))
         return torch.from_numpy(np.ascontiguousarray(codec.decode(encoded, source.dtype)).reshape(source.shape))
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[Any, ...]:
         (clipped,) = ctx.saved_tensors
-        return gradients[0].masked_fill(clipped, 0).to(ctx.input_dtype), None, None, None, None
+        return gradients[0].masked_fill(clipped, 0).to(ctx.input_dtype), *(None,) * 5
 
 
-def quantize(x: torch.Tensor, fmt: Format | str, axis: int, cast: Cast | None, pad: bool) -> torch.Tensor:
-    """See formats.quantize."""
-    result: torch.Tensor = _StraightThrough.apply(x, get(fmt), axis, cast, pad)  # type: ignore[no-untyped-call]
+def quantize(
+    x: torch.Tensor,
+    fmt: Format | str,
+    axis: int,
+    cast: Any,
+    pad: bool,
+    tensor_amax: torch.Tensor | float | None = None,
+) -> torch.Tensor:
+    """See formats.quantize. tensor_amax may be a tensor of one number where x is traced or on a GPU."""
+    if on_tensors(x):
+        return torch_ops.quantize(x, fmt, axis, cast, pad, tensor_amax)
+    description, how = codec.described(fmt, cast, "quantize")
+    if isinstance(tensor_amax, torch.Tensor):
+        tensor_amax = float(tensor_amax)
+    result: torch.Tensor = _StraightThrough.apply(x, description, axis, how, pad, tensor_amax)  # type: ignore[no-untyped-call]
     return result
-
-
-def encode(x: torch.Tensor, fmt: Format | str, axis: int, cast: Cast | None, pad: bool, out: Encoded | None) -> Encoded:
-    """See formats.encode; the planes are numpy arrays."""
-    return codec.encode(to_numpy(x, "encode"), fmt, axis, cast, pad, out)

@@ -1,0 +1,169 @@
+"""Blocks under power-of-two scales, on the bits of a tensor: the scale from integer maxima, the lattice moved by it.
+
+No element is ever multiplied or divided, so nothing is rounded but by the format. See formats/kernels/blocks.py.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from functools import cache
+from typing import Any
+
+import torch
+
+from formats.block import Scaled
+from formats.cast import Cast
+from formats.decisions import range_cuts
+from formats.scalar import Scalar
+from formats.scale_rules import E8M0_BIAS, largest_exponent, trailing_bits
+from formats.torch_ops.lattice import Lattice, end_values, lattice_of
+from formats.torch_ops.quotients import bits_of_real
+from formats.torch_ops.rounding import ZERO_EXTENDED, contract, extend, rounded
+from formats.torch_ops.words import FLOAT32_MAX, W32, W64, Word, bits_of, pick, select, to_float32, word_of
+
+FINEST = -22  # last place of an element that scales down to 2**-127 without leaving float32's subnormals
+
+
+def lattice_for(fmt: Scaled, word: Word) -> Lattice:
+    """The elements' lattice. Raises NotImplementedError where the moved lattice would leave the float type."""
+    element: Any = fmt.element
+    lattice = lattice_of(element, word)
+    if word is W64 and lattice is not None and lattice.first - lattice.trailing <= 2 * E8M0_BIAS:
+        lattice = None
+    if lattice is None or element.ulp_exponent < FINEST or not 0 <= largest_exponent(element) <= E8M0_BIAS:
+        raise NotImplementedError(
+            f"quantize: elements {element.name} under power-of-two scales have no tensor path; pass x.cpu()"
+        )
+    return lattice
+
+
+def quantize_powers(blocks: torch.Tensor, fmt: Scaled, cast: Cast, mask: bool) -> tuple[torch.Tensor, Any]:
+    """Values of [blocks, size] floats as bits, and where they are saturated (None unless mask)."""
+    word = word_of(blocks)
+    lattice = lattice_for(fmt, word)
+    element: Any = fmt.element
+    w = bits_of(blocks)
+    negative, u = w >> (word.bits - 1), w & word.magnitude
+    seen = select(u > word.infinity, 0, u) if cast.nan in ("zero", "max") else u
+    amax = seen.amax(dim=-1, keepdim=True)
+    moved = scale_codes(amax, element, fmt.rule, word) - E8M0_BIAS
+    finite = amax < word.infinity
+    values = _elements(w, u, negative, moved, element, cast, lattice)
+    out = torch.where(finite, values, torch.full_like(values, word.of(float("nan"))))
+    if not mask:
+        return out, None
+    return out, _beyond(u, negative, moved, element, cast, word) & finite & (u < word.infinity)
+
+
+def scale_codes(amax: torch.Tensor, element: Scalar, rule: str, word: Word) -> torch.Tensor:
+    """E8M0 codes of finite magnitude bits, as integers of their width. See formats.scale_rules.power_of_two_codes."""
+    emax, fraction = largest_exponent(element), (1 << word.trailing) - 1
+    top: Any = 254 - max(emax, 0)
+    if word is W64:
+        largest = W64.of((2.0 - 2.0**-23) * 2.0**127)
+        top = torch.where(amax <= largest, top, 254)
+    if rule == "rceil":
+        inverse = 1.0 / to_float32(float(element.max_finite))
+        single = amax.view(word.floating).to(torch.float32).clamp(max=FLOAT32_MAX)
+        quotient = bits_of(single * to_float32(inverse))
+        trailing = quotient & 0x7FFFFF
+        field = quotient >> 23
+        up = trailing > select(field > 0, 0, torch.full_like(field, 0x400000))
+        code = (field + up.to(torch.int32)).to(word.integer)
+    else:
+        ends = extend(amax) if word is W32 else amax
+        if rule == "even":  # to the element's significand, halves up
+            ends = ends + (1 << (word.trailing - 1 - trailing_bits(element)))
+        code = (ends >> word.trailing) - (word.bias - E8M0_BIAS + emax)
+        if rule == "ceil":
+            code = code + ((ends & fraction) != 0).to(word.integer)
+    code = code.clamp(min=0)
+    return torch.minimum(code, top) if isinstance(top, torch.Tensor) else code.clamp(max=top)
+
+
+def _elements(
+    w: torch.Tensor,
+    u: torch.Tensor,
+    negative: torch.Tensor,
+    moved: torch.Tensor,
+    element: Scalar,
+    cast: Cast,
+    lattice: Lattice,
+) -> torch.Tensor:
+    """Bits of the elements' values times 2**moved. Blocks that are not finite give bits without meaning."""
+    word, single = lattice.word, lattice.word is W32
+    ends = end_values(element, cast, word)
+    top, bottom = lattice.limits
+    r = rounded(extend(u) if single else u, negative, lattice, cast, moved, extended=single)
+    zero = rounded_zero(single)
+    shift = moved << word.trailing
+    clipped = top == bottom and ends.over == (top, top + word.sign)
+    if clipped:
+        r = torch.minimum(r, shift + top)
+    out = contract(r) if single else r
+    out = out | (w & word.sign) if lattice.signed else out
+    if not lattice.minus_zero:
+        out = select(r == zero, 0, out)
+    if not clipped:
+        limit = pick(negative, _moved_limit(bottom, shift, zero), _moved_limit(top, shift, zero))
+        out = torch.where(r > limit, _picked(negative, ends.over, shift, word), out)
+    if ends.small is not None:
+        out = torch.where(_below(u, shift, lattice), _picked(negative, ends.small, shift, word), out)
+    if ends.minus_zero is not None:
+        out = torch.where(w == word.sign, _moved_bits(ends.minus_zero, shift, word), out)
+    return torch.where(u > word.infinity, _picked(negative, ends.nan, shift, word), out)
+
+
+def rounded_zero(single: bool) -> int:
+    """What `rounded` calls zero."""
+    return ZERO_EXTENDED if single else 0
+
+
+def _below(u: torch.Tensor, shift: torch.Tensor, lattice: Lattice) -> torch.Tensor:
+    return (extend(u) if lattice.word is W32 else u) < shift + lattice.floor
+
+
+def _moved_limit(limit: int, shift: torch.Tensor, zero: int) -> Any:
+    """The largest magnitude under the scale; a format whose range ends at zero ends there under any."""
+    return shift + limit if limit else torch.full_like(shift, zero)
+
+
+def _moved_bits(bits: int, shift: torch.Tensor, word: Word) -> torch.Tensor:
+    """The bits of a constant times 2**moved; zeros, infinities and NaNs stay."""
+    magnitude = bits & word.magnitude
+    if magnitude == 0 or magnitude >= word.infinity:
+        return torch.full_like(shift, bits)
+    moved = contract(shift + magnitude) if word is W32 else shift + magnitude
+    return moved | word.sign if bits < 0 else moved
+
+
+def _picked(negative: torch.Tensor, bits: tuple[int, int], shift: torch.Tensor, word: Word) -> torch.Tensor:
+    plus, minus = bits
+    if plus == minus:
+        return _moved_bits(plus, shift, word)
+    return torch.where(negative != 0, _moved_bits(minus, shift, word), _moved_bits(plus, shift, word))
+
+
+def _beyond(
+    u: torch.Tensor, negative: torch.Tensor, moved: torch.Tensor, element: Scalar, cast: Cast, word: Word
+) -> torch.Tensor:
+    """Where a finite element leaves its format's range under the scale; see formats/saturation.py."""
+    (low, low_owned), (high, high_owned) = _cuts(element, cast)
+    size = extend(u) if word is W32 else u
+    zero, shift = rounded_zero(word is W32), moved << word.trailing
+
+    def past(threshold: Fraction, itself: bool) -> torch.Tensor:
+        limit = _moved_limit(word.of(float(threshold)) if threshold else 0, shift, zero)
+        return torch.ge(size, limit) if itself else torch.gt(size, limit)
+
+    return torch.where(negative != 0, past(-low, low_owned), past(high, not high_owned))
+
+
+@cache
+def _cuts(element: Scalar, cast: Cast) -> tuple[tuple[Fraction, bool], tuple[Fraction, bool]]:
+    cuts = range_cuts(element, cast.rounding)
+    for threshold, _ in cuts:
+        assert bits_of_real(threshold) <= W32.trailing + 1  # a lattice of a float type ends halfway to its next value
+    (low, _), (high, _) = cuts
+    assert low <= 0 <= high, (low, high)
+    return cuts
