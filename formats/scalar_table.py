@@ -15,21 +15,26 @@ from formats.fixed_point import FixedPoint
 from formats.plans import layout_of, quiet, table_plan
 from formats.reference import encode_value, nan_codes
 from formats.scalar import Scalar
+from formats.table_plan import encode_indexed, word_index
 
 
 def run_table(fmt: Scalar, flat: NDArray[Any], cast: Cast, out: NDArray[Any]) -> bool:
     """Write the codes of a contiguous vector under a deterministic cast; returns whether it holds NaN."""
-    from formats.kernels.table import encode_few, encode_many
+    from formats.kernels.table import FEW, encode_few
 
-    last_below, codes, nan = table_plan(fmt, cast, layout_of(flat))
-    kernel = encode_few if last_below.size < 16 else encode_many
-    seen = bool(kernel(flat, last_below, codes, codes.dtype.type(nan), out))
+    layout = layout_of(flat)
+    last_below, codes, nan = table_plan(fmt, cast, layout)
+    if last_below.size > FEW:
+        return encode_indexed(flat, word_index(fmt, cast.unseeded, layout), out)
+    seen = bool(encode_few(flat, last_below, codes, codes.dtype.type(nan), out))
     _mend(fmt, flat, cast, out)
     return seen
 
 
 def _mend(fmt: Scalar, flat: NDArray[Any], cast: Cast, out: NDArray[Any]) -> None:
-    """Thresholds cannot tell -0 from 0, -NaN from NaN, nor an infinity from the largest float: put right all three."""
+    """Put right what few thresholds cannot; an index knows it already.
+
+    Thresholds cannot tell -0 from 0, -NaN from NaN, nor an infinity from the largest float: put right all three."""
     if isinstance(fmt, FixedPoint | Codebook):
         return
     if keeps_minus_zero(fmt, cast.rounding):
