@@ -5,9 +5,9 @@ A format is four choices: K bits, precision P (significand bits, the hidden one 
 Source: interim report of the IEEE working group P3109, version 3.2 (March 2026).
 
 What P3109 calls SatFinite, SatPropagate and SatNone are Cast's overflow "saturate", "saturate_finite" and "overflow".
-Three things differ, all NaN here: under SatPropagate the infinity of a finite format (its largest value there) and minus
-infinity in an unsigned format (zero there); under SatNone with a rounding toward zero or up a real below an unsigned
-format's range (zero there).
+Three things differ, all NaN here: under SatPropagate the infinity of a finite format (there its largest value) and
+minus infinity in an unsigned format (there zero); under SatNone, rounding toward zero or up, a real below an unsigned
+format's range (there zero).
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from formats.cast import DEFAULT, Cast, Rounding
+from formats.elements import is_scalar
 from formats.exact import Dyadic, Special, Value, floor_log2
 from formats.fixed_point import FixedPoint
 from formats.minifloat import Minifloat
@@ -76,7 +77,7 @@ def encode_value(fmt: Scalar, value: Value, cast: Cast = DEFAULT, random: int = 
     if isinstance(fmt, FixedPoint):
         integer = round_integer(value.fraction * Fraction(2) ** fmt.fraction_bits, cast, "even", random)
         return max(fmt.min_integer, min(fmt.max_integer, integer)) % (1 << fmt.bits)
-    if not isinstance(fmt, Scalar):
+    if not is_scalar(fmt):
         raise TypeError(f"encode_value: {fmt!r} does not offer what formats.Scalar asks for")
     return _encode_table(fmt, value, cast, random)
 
