@@ -59,7 +59,8 @@ def test_foreign_byte_orders_are_read_as_their_values() -> None:
 
 @pytest.mark.parametrize("door", [nf.quantize, nf.encode, nf.encode_codes])
 def test_a_cast_is_a_cast(door: Any) -> None:
-    with pytest.raises(TypeError, match=rf"{door.__name__}: cast must be a formats\.Cast or 'as_published', got 'up'; for"):
+    message = rf"{door.__name__}: cast must be a formats\.Cast or 'as_published', got 'up'; for example"
+    with pytest.raises(TypeError, match=message):
         door("e4m3fn", [1.0], cast="up") if door is nf.encode_codes else door([1.0], "e4m3fn", cast="up")
 
 
@@ -166,10 +167,11 @@ def test_nan_where_there_is_none_follows_the_policy(name: str) -> None:
         for door in (nf.quantize, nf.encode):
             with pytest.raises(ValueError, match=rf"x holds NaN, and {name} has none; pass cast=Cast\(nan='zero'\)"):
                 door(x.astype(dtype), name)
-        assert nf.quantize(x.astype(dtype), name, cast=nf.Cast(nan="zero")).tolist()[1:] == [0, 0]
+        zero = float(nf.quantize(dtype(0), name))  # tables without a zero have something else nearest to it
+        assert nf.quantize(x.astype(dtype), name, cast=nf.Cast(nan="zero")).tolist()[1:] == [zero, zero]
         assert nf.quantize(x.astype(dtype), name, cast=nf.Cast(nan="max")).tolist()[1:] == [float(fmt.max_finite)] * 2
         zeros = nf.quantize(x.astype(dtype), name, cast=nf.Cast(nan="ml_dtypes"))[1:]
-        assert zeros.tolist() == [0, 0]
+        assert zeros.tolist() == [zero, zero]
         if isinstance(fmt, nf.Minifloat):
             assert np.signbit(zeros).tolist() == [True, False]
 
@@ -297,7 +299,7 @@ def test_formats_without_a_codec_say_so() -> None:
     with pytest.raises(ValueError, match="is wider than the 32 bits a codec covers"):
         nf.encode_codes(wide, np.zeros(3))
     gap = nf.Minifloat(exponent_bits=8, trailing_significand_bits=15, subnormals=False)
-    with pytest.raises(ValueError, match=r"e8m15:ieee:nosub of 24 bits has no kernel for float64 input"):
+    with pytest.raises(ValueError, match=r"e8m15:ieee:nosub of 24 bits has no kernel"):
         nf.encode_codes(gap, np.zeros(3))
     rank_one = nf.Scaled(
         element=nf.get("int8"),  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import formats as nf
-from formats.cast import ROUNDINGS
+from formats.cast import DETERMINISTIC
 from formats.exact import Dyadic, from_float
 from formats.reference import encode_value
 from tests.formats.cases import BLOCKS, QUICK, SCALARS, casts_of, finite_bfloat16, scalar
@@ -100,14 +100,17 @@ def test_codes_survive_decoding_and_encoding(name: str) -> None:
     assert (seen == values)[kept].all()
 
 
-@pytest.mark.parametrize("rounding", ROUNDINGS)
+@pytest.mark.parametrize("rounding", [*DETERMINISTIC, "stochastic_b"])
 @pytest.mark.parametrize("name", SCALARS)
 def test_scalar_casts_are_ordered_near_and_idempotent(name: str, rounding: Any) -> None:
-    """On all bfloat16 values: monotone; within the range nearest, or between x and the direction asked for."""
+    """On all bfloat16 values: monotone; within the range nearest, or between x and the direction asked for.
+
+    Odd rounding and a random one may take either neighbour; so may the nearest of formats with cuts of their own.
+    """
     fmt, cast = scalar(name), nf.Cast(rounding=rounding, nan="zero")
     x = np.unique(finite_bfloat16()) + 0.0  # one zero, +0: a format without zero has a value of its own for -0
     y = nf.quantize(x, fmt, cast=cast)
-    assert (np.diff(y) >= 0).all()
+    assert rounding == "stochastic_b" or (np.diff(y) >= 0).all()
     same_bits(f"{name} idempotent", nf.quantize(y, fmt, cast=cast), y)
     values = np.array([float(v) for v in table(fmt)[0]])
     inside = (x >= values[0]) & (x <= values[-1])
@@ -121,7 +124,8 @@ def test_scalar_casts_are_ordered_near_and_idempotent(name: str, rounding: Any) 
         assert (y == below).all()
     elif rounding == "toward_zero":
         assert (np.abs(y) <= np.abs(x)).all() or 0 not in values
-    else:  # exact: differences of floats of few bits, but for the widest ranges, where they are compared as reals
+    elif rounding.startswith("ties") and getattr(fmt, "cuts", None) is None:
+        # Exact: differences of floats of few bits, but for the widest ranges, where they are compared as reals.
         near = np.abs(x - y) <= np.minimum(above - x, x - below)
         for real, value, low, high in zip(x[~near], y[~near], below[~near], above[~near], strict=True):
             a, b, c, d = map(Fraction, (real, value, low, high))
