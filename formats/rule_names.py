@@ -72,6 +72,46 @@ RULES: dict[str, Rule] = {
         means="amax / 6 rounded half up to UE4M3; elements by smallest error",
         source="ggml quantize_row_nvfp4_ref",
     ),
+    "gguf_signed_max": Rule(
+        kind="recipe",
+        means="the first element of largest magnitude becomes the lowest code; halves up",
+        source="gguf 0.19.0 quants.py: Q4_0, Q5_0",
+    ),
+    "gguf_range": Rule(
+        kind="recipe",
+        means="range over the largest code, the smallest element as shift; halves up",
+        source="gguf 0.19.0 quants.py: Q4_1, Q5_1",
+    ),
+    "gguf_absmax": Rule(
+        kind="recipe",
+        means="amax / 127, or amax of trits, in float32; halves away from zero",
+        source="gguf 0.19.0 quants.py: Q8_0, TQ1_0, TQ2_0",
+    ),
+    "gguf_mxfp4": Rule(
+        kind="recipe",
+        means="floor of the float32 log2 of amax, less 2; elements by smallest error",
+        source="gguf 0.19.0 quants.py: MXFP4",
+    ),
+    "q4_k_search": Rule(
+        kind="recipe",
+        means="weighted least squares over 22 steps for 32 elements, scales and shifts in 6 bits",
+        source="this project, after ggml make_qkx2_quants",
+    ),
+    "absmean": Rule(
+        kind="recipe",
+        means="mean magnitude, summed exactly and rounded once",
+        source="binary codes: XNOR-Net, ShiftAddLLM bcq.py",
+    ),
+    "bitnet_absmean": Rule(
+        kind="recipe",
+        means="mean magnitude, summed exactly, no smaller than 1e-5; trits, halves to zero",
+        source="BitNet b1.58: microsoft/BitNet convert_checkpoint.py",
+    ),
+    "bitnet_absmedian": Rule(
+        kind="recipe",
+        means="lower median of the magnitudes, no smaller than 1e-5; trits, halves to zero",
+        source="BitNet b1.58 Reloaded: schneiderkamplab/bitlinear",
+    ),
     "nvint4": Rule(
         kind="recipe",
         means="amax / 7 under a tensor scale that puts the largest at 448, in float32",

@@ -1,0 +1,118 @@
+"""An encoder of our own for Q4_K: sub-blocks fitted by weighted least squares, their scales and shifts in 6 bits.
+
+The search has the shape of llama.cpp's (ggml d99724f2, make_qkx2_quants): 22 steps are tried for each 32 elements, a
+line is fitted to each outcome, and the best by weighted squared error kept. It is computed in float64, sums in the
+order of the elements, and so agrees with ggml's bytes only mostly; what the bytes mean is exactly theirs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from formats.block import Scaled
+from formats.blocking import Cut
+from formats.cast import Cast
+from formats.encoded import Plane
+from formats.recipes.common import float32_blocks, plane
+from formats.recipes.gguf import stored
+
+F64 = np.float64
+TOP, LEVELS = 15.0, 63.0  # largest element code, largest 6-bit code
+STEPS = (TOP, *(TOP - 1 + 0.1 * step for step in range(21)))  # codes the range of a sub-block is tried over
+
+
+def q4_k(blocks: NDArray[Any], fmt: Scaled, cast: Cast, cut: Cut, codes: NDArray[Any]) -> dict[str, Plane]:
+    """Element codes, 6-bit scales and shifts of 32 elements, float16 scales of both for each 8 of them."""
+    x32 = float32_blocks(blocks, fmt, cast)
+    if fmt.shift is None or not isinstance(fmt.scale.format, Scaled) or not isinstance(fmt.shift.format, Scaled):
+        raise ValueError(f"encode: rule {fmt.rule!r} needs scales and shifts that are scaled in their turn")
+    scales, shifts = fmt.scale.format, fmt.shift.format
+    per = scales.block.shape[-1]
+    if cut.grid[-1] % per or shifts.block != scales.block:
+        raise ValueError(
+            f"encode: {fmt.name} needs whole super-blocks of {per * cut.size}, got x with shape {cut.shape}"
+        )
+    x = x32.astype(F64)
+    scale, low = fit(x)
+    grid = (*cut.grid[:-1], cut.grid[-1] // per)
+    scale_codes, d = _six_bits(scale, per)
+    low_codes, dmin = _six_bits(low, per)
+    outer = {
+        "scale.scale": stored(fmt, scales.scale.format, d.astype(np.float32), "scale", grid),
+        "shift.scale": stored(fmt, shifts.scale.format, dmin.astype(np.float32), "shift", grid),
+    }
+    step, least = (
+        codes_of * np.repeat(d.astype(np.float16).astype(F64), per)
+        for codes_of, d in ((scale_codes, d), (low_codes, dmin))
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        q = np.rint((x + least[:, None]) / step[:, None])
+    codes[...] = np.where(step[:, None] > 0, np.clip(np.nan_to_num(q), 0, TOP), 0)
+    return {
+        "scale": plane(scales.element, scale_codes.astype(np.uint8).reshape(cut.grid)),  # type: ignore[arg-type]
+        "shift": plane(shifts.element, low_codes.astype(np.uint8).reshape(cut.grid)),  # type: ignore[arg-type]
+        **outer,
+    }
+
+
+def fit(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Scale and lowering of each row, both >= 0: x is about scale * q - lowering, q = 0 .. 15."""
+    from formats.kernels.q4_k import fit_lines
+
+    scale, lowering = np.empty(x.shape[0]), np.empty(x.shape[0])
+    fit_lines(x, np.array(STEPS), TOP, scale, lowering, np.empty(x.shape[1]))
+    return scale, lowering
+
+
+def fit_slowly(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The same as array operations: the definition of `fit`."""
+    weight = np.sqrt(_sum(x * x) / x.shape[1])[:, None] + np.abs(x)
+    low = np.minimum(x.min(axis=1), 0.0)
+    extent = x.max(axis=1) - low
+    flat = extent <= 0
+    safe = np.where(flat, 1.0, extent)
+    sums = _sum(weight), _sum(weight * x)
+    best = np.full(x.shape[0], np.inf)
+    scale, lowering = np.zeros(x.shape[0]), np.zeros(x.shape[0])
+    for number, step in enumerate(STEPS):
+        inverse = step / safe
+        q = np.clip(np.rint(inverse[:, None] * (x - low[:, None])), 0, TOP)
+        slope, below = (1 / inverse, low) if number == 0 else _line(q, x, weight, sums)
+        difference = slope[:, None] * q + below[:, None] - x
+        error = _sum(weight * (difference * difference))
+        better = (error < best) & np.isfinite(slope) & (slope >= 0)
+        best = np.where(better, error, best)
+        scale, lowering = np.where(better, slope, scale), np.where(better, -below, lowering)
+    return np.where(flat, 0.0, scale), np.where(flat, -low, lowering)
+
+
+def _line(
+    q: NDArray[np.float64], x: NDArray[np.float64], weight: NDArray[np.float64], sums: tuple[Any, Any]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weighted least squares of x = slope * q + below, with below = 0 where it would be positive."""
+    w, wx = sums
+    wq, wqq, wqx = _sum(weight * q), _sum(weight * q * q), _sum(weight * q * x)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        determinant = w * wqq - wq * wq
+        slope, below = (w * wqx - wq * wx) / determinant, (wqq * wx - wq * wqx) / determinant
+        slope = np.where(below > 0, wqx / wqq, slope)
+    return np.where(determinant > 0, slope, np.nan), np.where(below > 0, 0.0, np.nan_to_num(below))
+
+
+def _sum(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Row sums, one addition after the other: the same on every machine."""
+    total = values[:, 0].copy()
+    for column in range(1, values.shape[1]):
+        total += values[:, column]
+    return total
+
+
+def _six_bits(values: NDArray[np.float64], per: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Codes 0..63, and for each `per` of them the number they multiply, not yet rounded."""
+    groups = values.reshape(-1, per)
+    largest = groups.max(axis=1)
+    inverse = np.where(largest > 0, LEVELS / np.where(largest > 0, largest, 1.0), 0.0)
+    return np.minimum(np.rint(groups * inverse[:, None]), LEVELS).reshape(-1), largest / LEVELS
