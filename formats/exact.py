@@ -43,8 +43,8 @@ class Dyadic:
     @property
     def fraction(self) -> Fraction:
         """The value as a Fraction (the sign of zero is lost)."""
-        magnitude = Fraction(self.significand) * Fraction(2) ** self.exponent
-        return -magnitude if self.negative else magnitude
+        signed = -self.significand if self.negative else self.significand
+        return Fraction(signed << self.exponent) if self.exponent >= 0 else Fraction(signed, 1 << -self.exponent)
 
     def __float__(self) -> float:
         """The value as a float64, exactly. Raises OverflowError where float64 cannot hold it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
@@ -155,35 +156,40 @@ def _table_plan(fmt: Scalar, cast: Cast, layout: FloatLayout) -> tuple[NDArray[A
     if fmt.bits > 16:
         raise ValueError(f"encode: {fmt.name} has {fmt.bits} bits; a format without a kernel has at most 16")
     cut = decisions(fmt, cast)
-    last = [
-        last_float(threshold, owned, layout) for threshold, owned in zip(cut.thresholds, cut.lower_owns, strict=True)
-    ]
     codes = np.array(cut.codes, code_dtype(fmt.bits))
-    return np.array(last, layout.dtype), codes, nan_codes(fmt, quiet(cast))[0]
+    return last_floats(cut.thresholds, cut.lower_owns, layout), codes, nan_codes(fmt, quiet(cast))[0]
 
 
 def last_float(threshold: Fraction, owned: bool, layout: FloatLayout) -> Any:
     """The largest float of that type at most the threshold, or strictly below it if the threshold is not owned."""
+    return last_floats((threshold,), (owned,), layout)[0]
+
+
+def last_floats(thresholds: Sequence[Fraction], owned: Sequence[bool], layout: FloatLayout) -> NDArray[Any]:
+    """`last_float` of each."""
+    near = np.array([_nearest_float(threshold) for threshold in thresholds], np.float64)
+    above = [_above(x, *end) for x, end in zip(near.tolist(), zip(thresholds, owned, strict=True), strict=True)]
+    # The float nearest to a real has the real between itself and one of its neighbours.
+    last = np.where(np.array(above, bool), np.nextafter(near, -np.inf), near)
+    if layout is FLOAT64:
+        return last
+    with np.errstate(over="ignore", under="ignore"):
+        narrow = last.astype(layout.dtype)  # the largest float32 at most a real is that at most its float64
+    return np.where(narrow > last, np.nextafter(narrow, layout.dtype(-np.inf)), narrow)
+
+
+def _nearest_float(x: Fraction) -> float:
     try:
-        exact = float(threshold)
+        return float(x)
     except OverflowError:
-        exact = math.inf if threshold > 0 else -math.inf
-    up, down = layout.dtype(math.inf), layout.dtype(-math.inf)
-    with np.errstate(over="ignore"):  # beyond the type's range its last float is infinite
-        near = layout.dtype(exact)
-        while _above(near, threshold, owned):
-            near = np.nextafter(near, down)
-        after = np.nextafter(near, up)
-        while not _above(after, threshold, owned):
-            near, after = after, np.nextafter(after, up)
-    return near
+        return math.inf if x > 0 else -math.inf
 
 
-def _above(x: Any, threshold: Fraction, owned: bool) -> bool:
+def _above(x: float, threshold: Fraction, owned: bool) -> bool:
     """Whether the float x lies beyond the interval that ends at the threshold."""
     if math.isinf(x):
-        return bool(x > 0)
-    exact = Fraction(float(x))
+        return x > 0
+    exact = Fraction(x)
     return exact > threshold or (exact == threshold and not owned)
 
 

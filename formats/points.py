@@ -19,12 +19,18 @@ Cut = tuple[Fraction, bool]  # where the code changes, and whether that real sti
 @cache
 def finite_points(fmt: Scalar) -> tuple[tuple[Fraction, int], ...]:
     """Values an encoder can produce, ascending, with the lowest code of each; plus zero's where there are two zeros."""
-    best: dict[Fraction, int] = {}
-    skipped, low, high = minus_zero_code(fmt), fmt.min_finite, fmt.max_finite
-    for code, value in enumerate(fmt.values()):
-        if isinstance(value, Dyadic) and code != skipped and low <= value.fraction <= high:
-            best.setdefault(value.fraction, code)
-    return tuple(sorted(best.items()))
+    skipped = minus_zero_code(fmt)
+    finite = [(value, code) for code, value in enumerate(fmt.values()) if isinstance(value, Dyadic) and code != skipped]
+    unit = min(value.exponent for value, _ in finite)  # as multiples of 2**unit they sort as integers, which is fast
+    best: dict[int, int] = {}
+    for value, code in finite:
+        multiple = value.significand << (value.exponent - unit)
+        best.setdefault(-multiple if value.negative else multiple, code)
+    points = [(Dyadic(multiple < 0, abs(multiple), unit).fraction, code) for multiple, code in sorted(best.items())]
+    low, high = fmt.min_finite, fmt.max_finite
+    first = next(i for i, (value, _) in enumerate(points) if value >= low)  # an encoder may not produce all
+    last = next(i for i in range(len(points) - 1, -1, -1) if points[i][0] <= high)
+    return tuple(points[first : last + 1])
 
 
 @cache

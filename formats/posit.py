@@ -115,15 +115,16 @@ def _value(code: int, bits: int, es: int) -> Value:
     if code == 1 << (bits - 1):
         return Special.NAN
     negative = bool(code >> (bits - 1))
-    magnitude = (1 << bits) - code if negative else code
-    string = [magnitude >> place & 1 for place in range(bits - 2, -1, -1)]  # after the sign bit
-    run = next((i for i, bit in enumerate(string) if bit != string[0]), len(string))
-    rest = string[run + 1 :]
-    exponent_field, fraction = rest[:es], rest[es:]
-    exponent = (run - 1 if string[0] else -run) * 2**es
-    exponent += sum(bit << (es - 1 - i) for i, bit in enumerate(exponent_field))
-    significand = sum(bit << (len(fraction) - i) for i, bit in enumerate(fraction, start=1)) + (1 << len(fraction))
-    return Dyadic(negative, significand, exponent - len(fraction))
+    body, width = (1 << bits) - code if negative else code, bits - 1  # what follows the sign
+    ones = bool(body >> (width - 1))
+    run = width - (body ^ ((1 << width) - 1 if ones else 0)).bit_length()
+    left = max(width - run - 1, 0)  # bits after the run and the bit that ends it
+    fraction_bits = max(left - es, 0)
+    rest = body & ((1 << left) - 1)
+    field = rest >> fraction_bits << (es - (left - fraction_bits))
+    fraction = rest & ((1 << fraction_bits) - 1)
+    exponent = (run - 1 if ones else -run) * 2**es + field
+    return Dyadic(negative, (1 << fraction_bits) + fraction, exponent - fraction_bits)
 
 
 @cache

@@ -21,6 +21,7 @@ from formats.plans import (
     code_dtype,
     draws_in_float32,
     last_float,
+    last_floats,
     layout_of,
     minifloat_plan,
     random_plan,
@@ -113,11 +114,12 @@ class _Table:
         self.codes = np.array([code for _, code in points], code_dtype(fmt.bits))
         self.values = np.array([_float_or_nan(value) for value in self.exact])  # NaN: left to exact arithmetic
         # x lies at or above value j + 1 if it is above this.
-        self.below = np.array([last_float(value, False, FLOAT64) for value in self.exact[1:]])
+        self.below = last_floats(self.exact[1:], [False] * (len(points) - 1), FLOAT64)
         low, high = self.exact[:-1], self.exact[1:]
-        self.near = np.array([i + (abs(a) > abs(b)) for i, (a, b) in enumerate(zip(low, high, strict=True))])
+        pairs = list(zip(low, high, strict=True))  # empty where all entries of a codebook are one value
+        self.near = np.array([i + (abs(a) > abs(b)) for i, (a, b) in enumerate(pairs)], np.int64)
         keeps_sign = isinstance(fmt, Minifloat) and not fmt.zero  # no value is nearer to zero there: no choice
-        self.open = np.array([not (keeps_sign and a < 0 < b) for a, b in zip(low, high, strict=True)])
+        self.open = np.array([not (keeps_sign and a < 0 < b) for a, b in pairs], bool)
         self.minus_zero = minus_zero_code(fmt)
 
     def choose(self, x: NDArray[np.float64], random: NDArray[np.uint32], out: NDArray[Any]) -> None:

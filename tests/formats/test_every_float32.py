@@ -17,7 +17,8 @@ RNE = nf.Cast(nan="zero")
 SWEEPS = [
     *[(name, RNE) for name in ("e4m3fn", "e5m2", "e2m1fn", "e8m0fnu", "int8", "nf4")],
     *[(name, nf.Cast(overflow="overflow")) for name in ("e4m3fn", "e5m2", "e4m3fnuz")],
-    *[("e4m3fn", nf.Cast(rounding=rounding)) for rounding in ("ties_away", "up")],  # type: ignore[arg-type]
+    ("int8", nf.Cast(rounding="to_odd", nan="zero")),
+    *[("e4m3fn", nf.Cast(rounding=rounding)) for rounding in ("ties_away", "up", "to_odd")],  # type: ignore[arg-type]
 ]
 
 
