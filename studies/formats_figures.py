@@ -36,7 +36,6 @@ NORMAL_COLOR, SUBNORMAL_COLOR = "#0072B2", "#D55E00"
 LINEAR_OCTAVES = 16
 COLUMN_POINTS = (7, 30, 145)  # of the atlas, from its right edge
 DENSE_TICKS = 16  # an octave, of formats wider than 8 bits: their values lie too dense to be told apart
-OCTAVE_TICKS = (-256, -128, -64, -32, *range(-16, 17, 4), 32, 64, 128, 256)
 
 
 def number(cell: Any) -> float:
@@ -217,7 +216,7 @@ def draw_atlas(rows: Sequence[Row], out: Path) -> None:
         _beside(axes, points, -0.2, words, weight="bold")
     axes.set_yticks(places, [str(row["format"]) for row in rows], fontsize=7.5)
     axes.set_ylim(depth - 0.3, -0.8)
-    shown = [octave for octave in OCTAVE_TICKS if ends[0] <= octave <= ends[1]]
+    shown = [octave for octave in _octave_ticks(ends) if ends[0] <= octave <= ends[1]]
     axes.set_xticks(shown, [f"$2^{{{octave}}}$" for octave in shown])
     axes.tick_params(axis="x", which="both", top=True, labeltop=True)
     axes.grid(axis="y", visible=False)
@@ -227,12 +226,18 @@ def draw_atlas(rows: Sequence[Row], out: Path) -> None:
         axes.plot([], [], color=color, linestyle="none", marker="|", markersize=9, label=label)
     axes.legend(loc="upper left", bbox_to_anchor=(0.0, 1.0), ncols=2)
     axes.set(
-        xlabel=f"magnitude |value|; logarithmic between 2**-{LINEAR_OCTAVES} and 2**{LINEAR_OCTAVES}, "
+        xlabel=f"magnitude |value|; logarithmic between $2^{{-{LINEAR_OCTAVES}}}$ and $2^{{{LINEAR_OCTAVES}}}$, "
         f"compressed further in the shaded parts; formats wider than 8 bits: at most {DENSE_TICKS} ticks an octave",
         ylabel=f"scalar formats of up to {int(max(column(rows, 'bits')))} bits, by kind and width",
         title=atlas_finding(rows),
     )
     save(figure, out, "formats_atlas")
+
+
+def _octave_ticks(ends: tuple[float, float]) -> list[int]:
+    """Every fourth octave of the even part; beyond it powers of two, or of four where there would be too many."""
+    outer = (64, 256) if max(-ends[0], ends[1]) > 200 else (32, 64, 128)
+    return sorted({*range(-LINEAR_OCTAVES, LINEAR_OCTAVES + 1, 4), *outer, *(-octave for octave in outer)})
 
 
 def _places(rows: Sequence[Row]) -> tuple[list[float], list[tuple[float, str]]]:
