@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from formats.block import Format
-from formats.layout import packed_size, unpack
+from formats.layout import layout
+from formats.layout_names import LAYOUT_NAMES
 from formats.scalar import Scalar
 
 
@@ -19,14 +21,16 @@ class Plane:
     """One array of codes as it is stored: packed bytes, and the shape the codes have.
 
     format: the scalar format of the codes.  shape: of the codes, in C order.  data: the packed bytes, uint8.
+    layout: how the codes lie in `data`, a name of formats/layout.py.
     """
 
     format: Scalar
     shape: tuple[int, ...]
     data: NDArray[np.uint8]
+    layout: str = "dense"
 
     def __post_init__(self) -> None:
-        expected = packed_size(int(np.prod(self.shape, dtype=np.int64)), self.format.bits)
+        expected = layout(self.layout).size(self.shape, self.format.bits)
         if self.data.dtype != np.uint8 or self.data.size != expected:
             raise ValueError(
                 f"Plane: {self.format.name} codes of shape {self.shape} take {expected} bytes, got "
@@ -34,9 +38,15 @@ class Plane:
             )
 
     @property
+    def size(self) -> int:
+        """Number of codes."""
+        return prod(self.shape)
+
+    @property
     def codes(self) -> NDArray[Any]:
-        """The codes, unpacked, in `shape`."""
-        return unpack(self.data, self.format.bits, int(np.prod(self.shape, dtype=np.int64))).reshape(self.shape)
+        """The codes, unpacked, in `shape`: an array of its own."""
+        codes: NDArray[Any] = layout(self.layout).unpack(self.data, self.format.bits, self.shape)
+        return codes
 
     @property
     def nbytes(self) -> int:
@@ -76,5 +86,10 @@ class Encoded:
         return sum(plane.nbytes for plane in self.planes.values())
 
     def to_bytes(self) -> bytes:
-        """The planes' bytes, one after the other, in the order of `planes`."""
+        """The planes' bytes, one after the other in the order of `planes`; records where the layout has them."""
+        name = self.planes["codes"].layout if "codes" in self.planes else "dense"
+        if LAYOUT_NAMES[name].record:
+            from formats.layouts.records import write_records
+
+            return write_records(name, self.planes)
         return b"".join(plane.data.tobytes() for plane in self.planes.values())

@@ -9,16 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from formats.block import Scaled
-from formats.block_codec import grid_of, quotients, scale_values, with_offset
-from formats.blocking import from_stored, plan_cut, stored_order, to_blocks
+from formats.block_codec import Scales
+from formats.blocking import Cut, Piece, Reader, Writer, block_range, pieces, plan_cut, rows_of, slabs
 from formats.cast import DEFAULT, Cast
 from formats.decisions import range_cuts
 from formats.encoded import Encoded
 from formats.fixed_point import FixedPoint
+from formats.layout import unpack_at
 from formats.plans import FLOAT64, last_float
+from formats.relative import quotients, with_offset
+from formats.rules.nvfp4 import factors
 from formats.scalar import Scalar
 from formats.scalar_codec import decode_codes
-from formats.scale_rules import te_nvfp4_factors
 
 
 def saturated(x: NDArray[Any], encoded: Encoded, cast: Cast = DEFAULT) -> NDArray[np.bool_]:
@@ -30,17 +32,33 @@ def saturated(x: NDArray[Any], encoded: Encoded, cast: Cast = DEFAULT) -> NDArra
     """
     fmt = encoded.format
     if not isinstance(fmt, Scaled):
-        return _beyond(x.astype(np.float64), fmt, cast)
+        return beyond_range(x.astype(np.float64), fmt, cast)
     cut = plan_cut(encoded.shape, fmt.block, encoded.axis, True)
-    blocks = to_blocks(x, cut)
-    scale = scale_values(fmt, encoded.planes, grid_of(encoded)).reshape(-1)
-    if fmt.offset is not None:
-        out = _beyond_with_offset(quotients(blocks, scale), fmt, encoded, cast)
-    elif fmt.rule == "te_nvfp4":
-        out = _beyond(_as_transformer_engine(blocks, encoded), fmt.element, cast)
-    else:
-        out = _beyond(quotients(blocks, scale), fmt.element, cast)
-    return np.ascontiguousarray(from_stored(stored_order(out, cut), cut)).reshape(cut.shape)
+    reader, target = Reader(x, cut), Writer(cut, np.bool_)
+    for slab in slabs(cut):
+        for piece in pieces(cut, slab):
+            out = _saturated_runs(reader.runs(piece), fmt, encoded, cast, cut, slab, piece)
+            held = target.runs(piece)
+            held[...] = out
+            target.done(piece, held)
+    return target.array
+
+
+def _saturated_runs(
+    runs: NDArray[Any], fmt: Scaled, encoded: Encoded, cast: Cast, cut: Cut, slab: Piece, piece: Piece
+) -> NDArray[np.bool_]:
+    first, count = block_range(cut, slab)
+    rows = rows_of(cut, slab, piece)
+    if fmt.rule == "te_nvfp4":
+        inner = encoded.planes["scale"]
+        block_scale = decode_codes(inner.format, unpack_at(inner.data, inner.format.bits, first, count), np.dtype("f4"))
+        return beyond_range(_as_transformer_engine(runs, block_scale[rows], encoded), fmt.element, cast)
+    q = quotients(runs, Scales(fmt, encoded.planes, cut.grid).of(first, count)[rows])
+    if fmt.offset is None:
+        return beyond_range(q, fmt.element, cast)
+    plane = encoded.planes["offset"]
+    offset = decode_codes(plane.format, unpack_at(plane.data, plane.format.bits, first, count), np.dtype(np.float64))
+    return _beyond_with_offset(q, offset[rows], fmt.element, cast)
 
 
 @cache
@@ -50,26 +68,27 @@ def _ends(fmt: Scalar, cast: Cast) -> tuple[float, float]:
     return float(last_float(low, low_owned, FLOAT64)), float(last_float(high, high_owned, FLOAT64))
 
 
-def _beyond(q: NDArray[np.float64], fmt: Scalar, cast: Cast) -> NDArray[np.bool_]:
+def beyond_range(q: NDArray[np.float64], fmt: Scalar, cast: Cast) -> NDArray[np.bool_]:
+    """Where q is beyond what a scalar format can be written as."""
     below, last = _ends(fmt, cast)
     return np.asarray((q <= below) | (q > last) | np.isinf(q))
 
 
-def _beyond_with_offset(q: NDArray[np.float64], fmt: Scaled, encoded: Encoded, cast: Cast) -> NDArray[np.bool_]:
-    plane, element = encoded.planes["offset"], fmt.element
+def _beyond_with_offset(
+    q: NDArray[np.float64], offset: NDArray[np.float64], element: Scalar, cast: Cast
+) -> NDArray[np.bool_]:
     if not isinstance(element, FixedPoint):
         raise ValueError(f"saturated: a zero point needs an integer element, got {element.name}")
-    offset = decode_codes(plane.format, plane.codes, np.dtype(np.float64)).reshape(-1)
     moved = with_offset(q, offset, element, cast)
     return np.asarray(((moved < element.min_integer) | (moved > element.max_integer)) & ~np.isnan(q))
 
 
-def _as_transformer_engine(blocks: NDArray[Any], encoded: Encoded) -> NDArray[np.float64]:
+def _as_transformer_engine(
+    runs: NDArray[Any], block_scale: NDArray[np.float32], encoded: Encoded
+) -> NDArray[np.float64]:
     """What the element format was given under rule te_nvfp4: a float32 product, not a quotient."""
-    inner, outer = (encoded.planes[key] for key in ("scale", "scale.scale"))
-    block_scale = decode_codes(inner.format, inner.codes, np.dtype(np.float32)).reshape(-1)
+    outer = encoded.planes["scale.scale"]
     tensor_scale = decode_codes(outer.format, outer.codes, np.dtype(np.float32)).reshape(-1)[0]
-    factors = te_nvfp4_factors(block_scale, tensor_scale)
     with np.errstate(over="ignore", under="ignore"):
-        scaled = blocks.astype(np.float32, copy=False) * factors[:, None]
+        scaled = runs.astype(np.float32, copy=False) * factors(block_scale, tensor_scale)[:, None]
     return scaled.astype(np.float64)

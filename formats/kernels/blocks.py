@@ -7,7 +7,6 @@ intermediate value is ever rounded.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy as np
 from formats.kernels.fixed_point import round_step
 from formats.kernels.jit import kernel
 from formats.kernels.minifloat import code32, code32_nearest, code64, is_plain, plan32, plan64
+from formats.kernels.quotients import split_product
 
 I32, I64, F32 = np.int32, np.int64, np.float32
 
@@ -45,18 +45,34 @@ def largest_magnitude64(x: Any, out: Any) -> None:
 
 
 @kernel
-def smallest_and_largest(x: Any, low: Any, high: Any) -> None:
-    """low[b], high[b] = range of block b with zero in it; NaN if the block holds one."""
+def range32(x: Any, low: Any, high: Any) -> None:
+    """low[b], high[b] = range of float32 block b with zero in it; NaN if the block holds one.
+
+    Bits as integers whose order is the floats': those of negative numbers inverted, but for the sign.
+    """
     for b in range(x.shape[0]):
-        row = x[b]
-        bottom = top = row[0] - row[0]
-        clean = True
-        for i in range(row.size):
-            clean &= row[i] == row[i]
-            bottom = min(bottom, row[i])
-            top = max(top, row[i])
-        low[b] = bottom if clean else np.nan
-        high[b] = top if clean else np.nan
+        bits = x[b].view(np.int32)
+        bottom = top = I32(0)
+        for i in range(bits.size):
+            key = I32(bits[i] ^ I32(I32(bits[i] >> I32(31)) & I32(0x7FFFFFFF)))
+            bottom, top = I32(min(bottom, key)), I32(max(top, key))
+        clean = top <= I32(0x7F800000) and bottom >= I32(-0x7F800001)
+        low[b] = I32(bottom ^ I32(I32(bottom >> I32(31)) & I32(0x7FFFFFFF))).view(F32) if clean else F32(np.nan)
+        high[b] = I32(top).view(F32) if clean else F32(np.nan)
+
+
+@kernel
+def range64(x: Any, low: Any, high: Any) -> None:
+    """The same for float64 blocks."""
+    for b in range(x.shape[0]):
+        bits = x[b].view(np.int64)
+        bottom = top = I64(0)
+        for i in range(bits.size):
+            key = bits[i] ^ ((bits[i] >> I64(63)) & I64(0x7FFFFFFFFFFFFFFF))
+            bottom, top = min(bottom, key), max(top, key)
+        clean = top <= I64(0x7FF0000000000000) and bottom >= I64(-0x7FF0000000000001)
+        low[b] = I64(bottom ^ ((bottom >> I64(63)) & I64(0x7FFFFFFFFFFFFFFF))).view(np.float64) if clean else np.nan
+        high[b] = I64(top).view(np.float64) if clean else np.nan
 
 
 @kernel
@@ -168,84 +184,21 @@ def encode_shifted64(x: Any, plan: Any, exponents: Any, codes: Any) -> None:
 
 
 @kernel
-def divide(x: Any, scale: Any, out: Any) -> None:
-    """out = x / scale per block in float64, inexact quotients rounded to odd, so that a later rounding is the only one.
-
-    For float32 x and scales within 2**+-500; `divide_any` takes all. A zero scale leaves zero (its block is all zero).
-    """
-    for b in range(x.shape[0]):
-        s = scale[b]
-        for i in range(x.shape[1]):
-            v = np.float64(x[b, i])
-            out[b, i] = v * 0.0 if s == 0.0 else v if s == 1.0 else odd_quotient(v, s)
-
-
-@kernel
-def divide_any(x: Any, scale: Any, out: Any) -> None:
-    """`divide` for any float64: by significands, whose quotients neither over- nor underflow."""
-    for b in range(x.shape[0]):
-        fs, es = math.frexp(scale[b])
-        for i in range(x.shape[1]):
-            v = np.float64(x[b, i])
-            if scale[b] == 0.0 or v == 0.0 or not np.isfinite(v):
-                out[b, i] = v * 0.0 if np.isfinite(v) else v
-            else:
-                fv, ev = math.frexp(v)
-                out[b, i] = odd_ldexp(odd_quotient(fv, fs), ev - es)
-
-
-@kernel
-def odd_ldexp(q: Any, e: Any) -> Any:
-    """q * 2**e for q within 1/2..2, rounded to odd among the subnormals; beyond float64 its largest number (odd)."""
-    r = math.ldexp(q, e)
-    if np.isinf(r):
-        return math.copysign(1.7976931348623157e308, q)
-    if e > -1020:
-        return r
-    back = math.ldexp(r, -e)  # exact: r is zero or within a factor of two of q * 2**e
-    bits = np.float64(r).view(np.int64)
-    if back == q or bits & 1:
-        return r
-    return np.int64(bits + (1 if abs(back) < abs(q) else -1)).view(np.float64)
-
-
-@kernel
-def odd_quotient(v: Any, s: Any) -> Any:
-    """v / s rounded to odd: exact quotients as they are, others with the last bit set, between the same neighbours.
-
-    Dekker's product makes the remainder exact where nothing over- or underflows. Specials come through.
-    """
-    q = v / s
-    high, low = split_product(q, s)
-    remainder = (v - high) - low
-    if remainder == 0.0 or not np.isfinite(high):
-        return q
-    bits = np.float64(q).view(np.int64)
-    if bits & 1:
-        return q
-    toward_larger = (remainder > 0.0) == (s > 0.0)  # the exact quotient is above q
-    grows = toward_larger == (q >= 0.0)
-    return np.int64(bits + (1 if grows else -1)).view(np.float64)
-
-
-@kernel
-def split_product(a: Any, b: Any) -> Any:
-    """Dekker: a * b = high + low exactly."""
-    high = a * b
-    factor = 134217729.0  # 2**27 + 1
-    ca, cb = factor * a, factor * b
-    ah, bh = ca - (ca - a), cb - (cb - b)
-    al, bl = a - ah, b - bh
-    return high, ((ah * bh - high) + ah * bl + al * bh) + al * bl
-
-
-@kernel
 def multiply32(table: Any, codes: Any, scale: Any, out: Any) -> None:
     """out = table[code] * scale in float32: both factors exact, so the product is rounded once."""
     for b in range(codes.shape[0]):
         row, target, s = codes[b], out[b], scale[b]
         for i in range(row.size):
             target[i] = table[row[i]] * s
+
+
+@kernel
+def multiply_twice32(table: Any, codes: Any, scale: Any, outer: Any, out: Any) -> None:
+    """out = table[code] * scale * outer in float32, where the first product is exact: rounded once."""
+    for b in range(codes.shape[0]):
+        row, target, s = codes[b], out[b], scale[b]
+        for i in range(row.size):
+            target[i] = F32(table[row[i]] * s) * outer
 
 
 @kernel

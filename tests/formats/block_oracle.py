@@ -1,6 +1,6 @@
 """Block formats from their definitions, one block at a time in Fractions: scale, zero point, codes and values.
 
-Nothing here shares code with formats/scale_rules.py, block_codec.py or a kernel. Sources: OCP MX v1.0 section 6.3 for
+Nothing here shares code with formats/rules, block_codec.py or a kernel. Sources: OCP MX v1.0 section 6.3 for
 floor; torchao's mx_tensor.py for ceil, even and rceil; `formats.Scaled` for absmax.
 """
 
@@ -90,10 +90,31 @@ class BlockAnswer:
     values: list[Value]
 
 
-def encode_block(fmt: nf.Scaled, block: Sequence[float], cast: nf.Cast, scale: Fraction | None = None) -> BlockAnswer:
-    """One block under rules floor, ceil, even, rceil or absmax. scale: given by an outer level of scales."""
+def random_word(seed: int, index: int) -> int:
+    """The 32 random bits of an element: the published hash, on Python integers."""
+
+    def mix(u: int) -> int:
+        u ^= u >> 16
+        u = u * 0x7FEB352D % 2**32
+        u ^= u >> 15
+        u = u * 0x846CA68B % 2**32
+        return u ^ u >> 16
+
+    key = mix(mix(seed % 2**32) ^ seed >> 32)
+    return mix(mix(index % 2**32) ^ mix(((index >> 32) + 0x9E3779B9) % 2**32) ^ key)
+
+
+def encode_block(
+    fmt: nf.Scaled, block: Sequence[float], cast: nf.Cast, scale: Fraction | None = None, first: int = 0
+) -> BlockAnswer:
+    """One block under rules floor, ceil, even, rceil or absmax.
+
+    scale: given by an outer level of scales.  first: index in its array of the block's first element, the others
+    following, for the random bits of a stochastic cast.
+    """
+    drawn = [random_word(cast.seed, first + i) >> 32 - cast.random_bits for i in range(len(block))]
     if fmt.rule != "absmax":
-        return _power_of_two_block(fmt, block, cast)
+        return _power_of_two_block(fmt, block, cast, drawn)
     reals = [Fraction(float(x)) if np.isfinite(x) else Fraction(0) for x in block]
     low, high = min([*reals, Fraction(0)]), max([*reals, Fraction(0)])
     element = fmt.element
@@ -110,22 +131,31 @@ def encode_block(fmt: nf.Scaled, block: Sequence[float], cast: nf.Cast, scale: F
         held: Any = fmt.offset.format
         zero = max(held.min_integer, min(held.max_integer, integer)) * unit
     codes: list[int] = []
-    for x, real in zip(block, reals, strict=True):
+    for x, real, random in zip(block, reals, drawn, strict=True):
         if np.isnan(x):
             nan = special(element, "nan", bool(np.signbit(x)), cast)
             codes.append(int(zero / unit) % 2**element.bits if fmt.offset and cast.nan != "max" else nan)
             continue
         quotient = real / scale if scale else Fraction(0)
         if fmt.offset:
-            places = _rounded_integer(quotient / unit, cast) + zero / unit
+            places = _rounded_integer(quotient / unit, cast, random) + zero / unit
             clamped = max(Fraction(element.min_integer), min(Fraction(element.max_integer), places))
             codes.append(int(clamped) % 2**element.bits)
         else:
-            codes.append(rounded(element, quotient, bool(np.signbit(x)), cast))
+            codes.append(rounded(element, quotient, bool(np.signbit(x)), cast, random))
     return BlockAnswer(scale, codes, [_value(element, code, scale, zero) for code in codes])
 
 
-def _rounded_integer(x: Fraction, cast: nf.Cast) -> int:
+def _rounded_integer(x: Fraction, cast: nf.Cast, random: int = 0) -> int:
+    if cast.rounding.startswith("stochastic"):
+        near, part = divmod(abs(x), 1)
+        n = 2**cast.random_bits
+        far = {
+            "a": part * n // 1 + random >= n,
+            "b": part * 2 * n // 1 + 2 * random + 1 >= 2 * n,
+            "c": round(part * n) + random >= n,
+        }[cast.rounding[-1]]
+        return (int(near) + far) * (1 if x >= 0 else -1)
     floor = x.numerator // x.denominator
     rest = x - floor
     if rest == 0:
@@ -137,6 +167,7 @@ def _rounded_integer(x: Fraction, cast: nf.Cast) -> int:
         "toward_zero": x < 0,
         "ties_to_even": rest > half or (rest == half and floor % 2 == 1),
         "ties_away": rest > half or (rest == half and x > 0),
+        "to_odd": floor % 2 == 0,
     }[cast.rounding]
     return floor + up
 
@@ -148,7 +179,7 @@ def _value(element: Any, code: int, scale: Fraction, zero: Fraction) -> Value:
     return (value - zero) * scale
 
 
-def _power_of_two_block(fmt: nf.Scaled, block: Sequence[float], cast: nf.Cast) -> BlockAnswer:
+def _power_of_two_block(fmt: nf.Scaled, block: Sequence[float], cast: nf.Cast, drawn: Sequence[int]) -> BlockAnswer:
     named = cast.nan in ("zero", "max")
     if np.isinf(block).any() or (np.isnan(block).any() and not named):
         return BlockAnswer(None, [0] * len(block), [None] * len(block))
@@ -157,8 +188,8 @@ def _power_of_two_block(fmt: nf.Scaled, block: Sequence[float], cast: nf.Cast) -
     codes = [
         special(fmt.element, "nan", bool(np.signbit(x)), cast)
         if np.isnan(x)
-        else rounded(fmt.element, r / scale, bool(np.signbit(x)), cast)
-        for x, r in zip(block, reals, strict=True)
+        else rounded(fmt.element, r / scale, bool(np.signbit(x)), cast, random)
+        for x, r, random in zip(block, reals, drawn, strict=True)
     ]
     return BlockAnswer(scale, codes, [_value(fmt.element, code, scale, Fraction(0)) for code in codes])
 

@@ -120,7 +120,7 @@ def check_blocks(fmt: nf.Scaled, blocks: NDArray[Any], cast: nf.Cast, codec: Blo
     got = codec(blocks, fmt, cast)
     scales = got.scales.reshape(-1)
     for b, block in enumerate(blocks):
-        want = encode_block(fmt, block, cast)
+        want = encode_block(fmt, block, cast, first=b * block.size)
         scale = float("nan") if want.scale is None else float(want.scale)
         shown = f"{fmt.name} {cast} {blocks.dtype} amax {float(np.abs(block).max()).hex()}"
         if not (scales[b] == scale or (np.isnan(scales[b]) and np.isnan(scale))):

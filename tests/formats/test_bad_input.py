@@ -127,12 +127,6 @@ def test_tiles_need_their_axes() -> None:
         nf.quantize(np.zeros(16, np.float32), "int8:t4x4")
 
 
-@pytest.mark.parametrize("name", SCALED)
-def test_an_empty_array_has_no_block(name: str) -> None:
-    with pytest.raises(ValueError, match=r"x with shape \(0, 64\) is empty, so there is no block to scale"):
-        nf.encode(np.zeros((0, 64), np.float32), name)
-
-
 @pytest.mark.parametrize("name", ["e4m3fn", "int8", "nf4", "e3m0:none", "float32", "float64"])
 def test_an_empty_array_of_scalars_stays_empty(name: str) -> None:
     for shape in ((0,), (3, 0), (0, 5, 2)):

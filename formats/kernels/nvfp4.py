@@ -1,0 +1,53 @@
+"""TransformerEngine's NVFP4 in one pass: block maxima, block scales and elements, a few thousand elements at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from formats.kernels.jit import kernel
+from formats.kernels.minifloat import code32, code32_nearest, is_plain, plan32
+
+I32, F32 = np.int32, np.float32
+GROUP = 128  # blocks whose maxima and factors stay in registers' reach
+
+
+@kernel
+def encode_nvfp4(
+    x: Any, to_scale: Any, tensor_scale: Any, block_max: Any, scale_plan: Any, scale_table: Any, plan: Any,
+    codes: Any, scales: Any,
+) -> Any:  # fmt: skip
+    """Element codes and block scale codes of float32 blocks; False, and nothing of use, where x is not finite.
+
+    to_scale: fl(S_enc * fl(1 / 6)).  tensor_scale: fl(1 / S_enc).  scale_table: float32 value per scale code.
+    All in float32, each operation rounded, as formats.rules.nvfp4 says it in NumPy.
+    """
+    p, ps = plan32(plan), plan32(scale_plan)
+    plain = is_plain(plan)
+    largest = F32(3.4028234663852886e38)
+    factors = np.empty(GROUP, F32)
+    finite = True
+    for first in range(0, x.shape[0], GROUP):
+        count = min(GROUP, x.shape[0] - first)
+        for b in range(count):
+            bits = x[first + b].view(np.int32)
+            top = I32(0)
+            for i in range(bits.size):
+                top = I32(max(top, I32(bits[i] & I32(0x7FFFFFFF))))
+            finite &= top < I32(0x7F800000)
+            factors[b] = I32(top).view(F32)
+        for b in range(count):
+            s = min(factors[b] * to_scale, block_max)
+            scales[first + b] = code32(F32(s).view(I32), ps)
+        for b in range(count):
+            factors[b] = min(F32(1.0) / F32(scale_table[scales[first + b]] * tensor_scale), largest)
+        for b in range(count):
+            row, target, f = x[first + b], codes[first + b], factors[b]
+            if plain:
+                for i in range(row.size):
+                    target[i] = code32_nearest(F32(min(max(row[i] * f, -largest), largest)).view(I32), p)
+            else:
+                for i in range(row.size):
+                    target[i] = code32(F32(row[i] * f).view(I32), p)
+    return finite

@@ -1,0 +1,46 @@
+"""How scales are chosen: one file a family of rules, one table that the codec looks in.
+
+A rule is one of
+- a power-of-two rule: largest magnitudes of blocks -> exponents of E8M0 scales (POWERS);
+- a statistic: a number of each block that, over a constant of the element, is its scale (STATISTICS);
+- a recipe: blocks -> element codes and scale codes, where scales and elements are chosen together (RECIPES).
+To add one, write the function in a file of this package and a line in the table, and its name in
+formats/rule_names.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from formats.rules.job import Encoder, Job
+from formats.rules.nvfp4 import te_nvfp4
+from formats.rules.powers import PowerEncoder, PowerRule, ceil, even, floor, rceil
+from formats.rules.recipe import Recipe, RecipeEncoder, WholeEncoder, WholeRecipe
+from formats.rules.statistics import Statistic, StatisticEncoder, absmax, extent
+
+POWERS: dict[str, PowerRule] = {"floor": floor, "ceil": ceil, "even": even, "rceil": rceil}
+STATISTICS: dict[str, Statistic] = {"absmax": absmax}
+RECIPES: dict[str, Recipe] = {"te_nvfp4": te_nvfp4}
+
+
+def whole_recipes() -> Mapping[str, WholeRecipe]:
+    """Encoders of a whole array at once, by rule."""
+    try:
+        from formats.recipes import RECIPES as whole
+    except ImportError:
+        return {}
+    return whole
+
+
+def encoder(job: Job) -> Encoder:
+    """The encoder of a job's format. Raises ValueError for a rule that only decodes."""
+    rule = job.fmt.rule
+    if rule in POWERS:
+        return PowerEncoder(job, POWERS[rule])
+    if rule in whole_recipes():
+        return WholeEncoder(job, whole_recipes()[rule])
+    if rule in RECIPES:
+        return RecipeEncoder(job, RECIPES[rule])
+    if rule in STATISTICS:
+        return StatisticEncoder(job, extent if job.fmt.offset is not None else STATISTICS[rule])
+    raise ValueError(f"encode: rule {rule!r} of {job.fmt.name} has no encoder; its codes can be decoded")
