@@ -58,14 +58,14 @@ def quantize(
     raise: neither compiled code nor a GPU may look at the data.
     """
     given = isinstance(tensor_amax, torch.Tensor)
-    number = _program("quantize", fmt, axis, cast, pad, None if given else tensor_amax, x.dtype, str(x.device))
+    number = _program("quantize", fmt, axis, _fields(cast), pad, None if given else tensor_amax, x.dtype, str(x.device))
     tables = _tables(x, number)
     return _run(x, number, tensor_amax if given else None, *tables)  # type: ignore[no-any-return]
 
 
 def encode_codes(fmt: Scalar | str, x: torch.Tensor, cast: Any = None) -> torch.Tensor:
     """The codes of x in a scalar format, unpacked, in x's shape: uint8 up to 8 bits, then uint16, uint32, int64."""
-    number = _program("encode_codes", fmt, -1, cast, False, None, x.dtype, str(x.device))
+    number = _program("encode_codes", fmt, -1, _fields(cast), False, None, x.dtype, str(x.device))
     return _run(x, number, None, *_tables(x, number))  # type: ignore[no-any-return]
 
 
@@ -79,19 +79,42 @@ def decode_codes(fmt: Scalar | str, codes: torch.Tensor, dtype: torch.dtype = to
     return _run(codes, number, None, *_tables(codes, number))  # type: ignore[no-any-return]
 
 
+def _fields(cast: Any) -> Any:
+    """A cast as plain constants: one made inside a compiled function is no object yet while Dynamo traces."""
+    if not isinstance(cast, Cast):
+        return cast
+    return cast.rounding, cast.overflow, cast.nan, cast.random_bits, cast.seed
+
+
+def _described(fmt: Any, cast: Any, door: str) -> tuple[Any, Cast]:
+    """The format and the cast of a call."""
+    from formats.codec import described
+
+    if isinstance(cast, tuple):
+        rounding, overflow, nan, random_bits, seed = cast
+        cast = Cast(rounding=rounding, overflow=overflow, nan=nan, random_bits=random_bits, seed=seed)
+    try:
+        return described(fmt, cast, door)
+    except AttributeError as error:
+        raise ValueError(
+            f"{door}: a {type(fmt).__name__} made inside a compiled function cannot be read; make it outside, or pass "
+            "its name"
+        ) from error
+
+
 @torch._dynamo.assume_constant_result  # type: ignore[untyped-decorator]
 def _program(
     door: str, fmt: Any, axis: int, cast: Any, pad: bool, amax: float | None, dtype: torch.dtype, device: str
 ) -> int:
     """The number of a call's program, all that can be refused without data refused. Constant while Dynamo traces."""
-    from formats.codec import _check_amax, described
+    from formats.codec import _check_amax
 
     if dtype not in FLOATS:
         raise TypeError(
             f"{door}: x has dtype {dtype}; it takes float16, bfloat16, float32 and float64. Convert it yourself, "
             "for example x.double()"
         )
-    fmt, how = described(fmt, cast, door)
+    fmt, how = _described(fmt, cast, door)
     if door == "quantize":
         _check_amax(fmt, amax, door)
     if isinstance(fmt, Sum):
