@@ -203,6 +203,30 @@ def code32_same_exponents(w: Any, p: Any) -> Any:
 
 
 @kernel
+def code32_directed(w: Any, p: Any) -> Any:
+    """code32 for finite x, directed and odd rounding, signed formats with m > 0 and g >= 27 (`is_plainly_directed`)."""
+    u = I32(w & I32(0x7FFFFFFF))
+    negative = I32(w >> I32(31))
+    below = I32(p[1] - I32(u >> I32(23)))
+    significand = I32(I32(w & I32(0x7FFFFF)) | I32(0x800000))
+    shift = I32(min(I32(I32(23) - p[0] + I32(max(below, I32(0)))), I32(25)))
+    even = I32(p[7] & I32(I32(I32(significand >> shift) & I32(1)) - I32(1)))
+    away = I32(I32(p[8] ^ (negative & (p[8] ^ p[9]))) | even)
+    away = I32(away & -I32(u != I32(0)))  # zero was read with a hidden bit, too
+    increment = I32(I32(I32(I32(1) << shift) - I32(1)) & away)
+    ordinal = I32(I32(max(I32(-below), I32(0)) << p[0]) + I32(I32(significand + increment) >> shift))
+    code = I32(ordinal | I32(negative & p[4]))
+    code = p[5] if code == p[4] else code
+    return I32(p[10] ^ (negative & (p[10] ^ p[11]))) if ordinal > p[2] else code
+
+
+@kernel
+def is_plainly_directed(p: Any) -> Any:
+    """Whether `code32_directed` covers a plan."""
+    return p[6] == 0 and p[0] > 0 and p[4] != 0 and p[1] >= 27
+
+
+@kernel
 def is_alike(p: Any) -> Any:
     """Whether a plan rounds to nearest, has trailing bits (m > 0) and treats both signs alike, zero apart.
 
@@ -232,7 +256,7 @@ def encode32(x: Any, plan: Any, out: Any) -> Any:
     to hold an infinity or NaN.
     """
     p = plan32(plan)
-    plain, same = is_plain(plan), is_alike(plan) and plan[1] == 1
+    plain, same, directed = is_plain(plan), is_alike(plan) and plan[1] == 1, is_plainly_directed(plan)
     seen = False
     for start in range(0, x.size, 4096):
         bits = x[start : start + 4096].view(np.int32)
@@ -248,7 +272,12 @@ def encode32(x: Any, plan: Any, out: Any) -> Any:
                 w = bits[i]
                 worst = I32(max(worst, I32(w & I32(0x7FFFFFFF))))
                 codes[i] = code32_same_exponents(w, p)
-        if not (plain or same) or worst >= I32(0x7F800000):
+        elif directed:
+            for i in range(bits.size):
+                w = bits[i]
+                worst = I32(max(worst, I32(w & I32(0x7FFFFFFF))))
+                codes[i] = code32_directed(w, p)
+        if not (plain or same or directed) or worst >= I32(0x7F800000):
             for i in range(bits.size):
                 w = bits[i]
                 worst = I32(max(worst, I32(w & I32(0x7FFFFFFF))))
