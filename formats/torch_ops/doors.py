@@ -6,7 +6,8 @@ a constant of the graph; `_run` is traced by AOTAutograd, as plain Python on ten
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import ctypes
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -58,14 +59,23 @@ def quantize(
     raise: neither compiled code nor a GPU may look at the data.
     """
     given = isinstance(tensor_amax, torch.Tensor)
-    number = _program("quantize", fmt, axis, _fields(cast), pad, None if given else tensor_amax, x.dtype, str(x.device))
+    number = _program(
+        "quantize",
+        *_name_or_place(fmt),
+        axis,
+        _fields(cast),
+        pad,
+        None if given else tensor_amax,
+        x.dtype,
+        str(x.device),
+    )
     tables = _tables(x, number)
     return _run(x, number, tensor_amax if given else None, *tables)  # type: ignore[no-any-return]
 
 
 def encode_codes(fmt: Scalar | str, x: torch.Tensor, cast: Any = None) -> torch.Tensor:
     """The codes of x in a scalar format, unpacked, in x's shape: uint8 up to 8 bits, then uint16, uint32, int64."""
-    number = _program("encode_codes", fmt, -1, _fields(cast), False, None, x.dtype, str(x.device))
+    number = _program("encode_codes", *_name_or_place(fmt), -1, _fields(cast), False, None, x.dtype, str(x.device))
     return _run(x, number, None, *_tables(x, number))  # type: ignore[no-any-return]
 
 
@@ -75,7 +85,7 @@ def decode_codes(fmt: Scalar | str, codes: torch.Tensor, dtype: torch.dtype = to
     codes: integers 0 <= code < 2**bits, which is not looked at: of other integers the low bits are read, and a code
     beyond a codebook's last entry is NaN.
     """
-    number = _program("decode_codes", fmt, -1, None, False, None, dtype, str(codes.device))
+    number = _program("decode_codes", *_name_or_place(fmt), -1, None, False, None, dtype, str(codes.device))
     return _run(codes, number, None, *_tables(codes, number))  # type: ignore[no-any-return]
 
 
@@ -86,6 +96,19 @@ def _fields(cast: Any) -> Any:
     return cast.rounding, cast.overflow, cast.nan, cast.random_bits, cast.seed
 
 
+def _name_or_place(fmt: Any) -> tuple[Any, bool]:
+    """The format, or its address while Dynamo traces, and which: it hands no descriptions to constant functions.
+
+    id() makes Dynamo guard the very object; `_alive` keeps that object, so that no other can come to its address.
+    """
+    if torch.compiler.is_dynamo_compiling() and not isinstance(fmt, str):
+        return id(fmt), True
+    return fmt, False
+
+
+_alive: dict[int, Any] = {}
+
+
 def _described(fmt: Any, cast: Any, door: str) -> tuple[Any, Cast]:
     """The format and the cast of a call."""
     from formats.codec import described
@@ -93,18 +116,30 @@ def _described(fmt: Any, cast: Any, door: str) -> tuple[Any, Cast]:
     if isinstance(cast, tuple):
         rounding, overflow, nan, random_bits, seed = cast
         cast = Cast(rounding=rounding, overflow=overflow, nan=nan, random_bits=random_bits, seed=seed)
-    try:
-        return described(fmt, cast, door)
-    except AttributeError as error:
+    # One made while Dynamo traces is an empty object yet, or Dynamo's own stand-in for it.
+    if type(fmt).__module__.startswith("torch._dynamo") or not (isinstance(fmt, str) or _is_whole(fmt)):
         raise ValueError(
-            f"{door}: a {type(fmt).__name__} made inside a compiled function cannot be read; make it outside, or pass "
-            "its name"
-        ) from error
+            f"{door}: a format made inside a compiled function cannot be read; make it outside, or pass its name"
+        )
+    return described(fmt, cast, door)
+
+
+def _is_whole(fmt: Any) -> bool:
+    """Whether a dataclass instance has its fields; anything else is for `get` to judge."""
+    return not is_dataclass(fmt) or all(hasattr(fmt, field.name) for field in fields(fmt))
 
 
 @torch._dynamo.assume_constant_result  # type: ignore[untyped-decorator]
 def _program(
-    door: str, fmt: Any, axis: int, cast: Any, pad: bool, amax: float | None, dtype: torch.dtype, device: str
+    door: str,
+    fmt: Any,
+    is_address: bool,
+    axis: int,
+    cast: Any,
+    pad: bool,
+    amax: float | None,
+    dtype: torch.dtype,
+    device: str,
 ) -> int:
     """The number of a call's program, all that can be refused without data refused. Constant while Dynamo traces."""
     from formats.codec import _check_amax
@@ -114,7 +149,12 @@ def _program(
             f"{door}: x has dtype {dtype}; it takes float16, bfloat16, float32 and float64. Convert it yourself, "
             "for example x.double()"
         )
-    fmt, how = _described(fmt, cast, door)
+    address = fmt
+    if is_address:  # of an object the traced function holds while this runs
+        fmt = ctypes.cast(address, ctypes.py_object).value
+    given, (fmt, how) = fmt, _described(fmt, cast, door)
+    if is_address:
+        _alive[address] = given
     if door == "quantize":
         _check_amax(fmt, amax, door)
     if isinstance(fmt, Sum):

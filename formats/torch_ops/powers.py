@@ -52,7 +52,8 @@ def quantize_powers(blocks: torch.Tensor, fmt: Scaled, cast: Cast, mask: bool) -
     out = torch.where(finite, values, torch.full_like(values, word.of(float("nan"))))
     if not mask:
         return out, None
-    return out, _beyond(u, negative, moved, element, cast, word) & finite & (u < word.infinity)
+    inside = finite & (u < word.infinity)
+    return out, (_beyond(u, negative, moved, element, cast, word) & inside) | (u == word.infinity)
 
 
 def scale_codes(amax: torch.Tensor, element: Scalar, rule: str, word: Word) -> torch.Tensor:
