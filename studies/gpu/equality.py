@@ -90,7 +90,7 @@ def expected(fmt: Any, cast: nf.Cast, x: NDArray[Any]) -> tuple[NDArray[Any], ND
     except ImportError:
         leaf = torch.from_numpy(x).requires_grad_()
         values = torch_ops.quantize(leaf, fmt, -1, cast)
-        values.sum().backward()
+        values.sum().backward()  # type: ignore[no-untyped-call]
         assert leaf.grad is not None
         return values.detach().numpy(), (leaf.grad == 0).numpy(), "torch on the CPU"
     return nf.quantize(x, fmt, cast=cast), saturated(x, nf.encode(x, fmt, cast=cast), cast), "numpy"
