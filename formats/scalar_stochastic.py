@@ -18,9 +18,9 @@ from formats.minifloat import Minifloat
 from formats.plans import (
     FLOAT32,
     FLOAT64,
+    FloatLayout,
     code_dtype,
     draws_in_float32,
-    last_float,
     last_floats,
     layout_of,
     minifloat_plan,
@@ -33,8 +33,10 @@ from formats.random_bits import GOLDEN, key_of, salt_of
 from formats.reference import check_cast
 from formats.scalar import Scalar
 from formats.scalar_table import run_table
+from formats.table_plan import build_index, encode_indexed, steps
 
-PIECE = 1 << 16  # elements whose neighbours and thresholds stay in cache together
+FEW = 16  # thresholds that kernels.table.encode_few compares
+PIECE = 1 << 13  # elements whose neighbours and thresholds stay in cache together
 NONE_DRAWN = np.empty(0, np.uint32)
 
 
@@ -94,70 +96,78 @@ def _encode_table(
 
     nearest = replace(cast, rounding="ties_away")  # right wherever there is no choice
     seen = run_table(fmt, flat, nearest, out)
-    table = _table(fmt, cast.unseeded)
+    table = _table(fmt, cast.unseeded, layout_of(flat))
     room = np.empty(min(PIECE, flat.size), np.uint32)
     for begin in range(0, flat.size, PIECE):
-        x = widened(flat[begin : begin + PIECE])
+        x = flat[begin : begin + PIECE]
         r = draws[begin : begin + x.size] if draws.size else room[: x.size]
         if not draws.size:
             fill(np.uint32(first + begin), np.uint32(salt), r)
-        table.choose(x, r >> np.uint32(32 - cast.random_bits), out[begin : begin + x.size])
+        table.choose(x, r, out[begin : begin + x.size])
     return seen
 
 
 class _Table:
-    """The values of a format as float64s, and how random bits choose between two neighbours."""
+    """The intervals between a format's values, and how random bits choose between their two ends.
 
-    def __init__(self, fmt: Scalar, cast: Cast) -> None:
+    Interval 0 lies below the first value and the last one above the last value; there is no choice in those, nor at a
+    value itself, nor beside the zero that a minifloat does not have.
+    """
+
+    def __init__(self, fmt: Scalar, cast: Cast, layout: FloatLayout) -> None:
         points = stochastic_points(fmt, cast)
-        self.cast, self.exact = cast, [value for value, _ in points]
-        self.codes = np.array([code for _, code in points], code_dtype(fmt.bits))
-        self.values = np.array([_float_or_nan(value) for value in self.exact])  # NaN: left to exact arithmetic
-        # x lies at or above value j + 1 if it is above this.
-        self.below = last_floats(self.exact[1:], [False] * (len(points) - 1), FLOAT64)
-        low, high = self.exact[:-1], self.exact[1:]
-        pairs = list(zip(low, high, strict=True))  # empty where all entries of a codebook are one value
-        self.near = np.array([i + (abs(a) > abs(b)) for i, (a, b) in enumerate(pairs)], np.int64)
-        keeps_sign = isinstance(fmt, Minifloat) and not fmt.zero  # no value is nearer to zero there: no choice
-        self.open = np.array([not (keeps_sign and a < 0 < b) for a, b in pairs], bool)
-        self.minus_zero = minus_zero_code(fmt)
-
-    def choose(self, x: NDArray[np.float64], random: NDArray[np.uint32], out: NDArray[Any]) -> None:
-        """Write the codes of those elements of x that lie strictly between two values. random: R of each element."""
-        at = np.searchsorted(self.below, x, side="left")  # value `at` <= x < value `at + 1`, but for both ends
-        place = np.flatnonzero((at < self.open.size) & (x > last_float(self.exact[0], True, FLOAT64)))
-        place = place[self.open[at[place]]]
-        at, x, random = at[place], x[place], random[place].astype(np.int64)
-        near = self.near[at]
-        half_place = int(self.cast.rounding != "stochastic_a")
-        parts = (1 << (self.cast.random_bits + half_place)) - (random << half_place) - half_place
+        self.cast, self.values = cast, [value for value, _ in points]
+        pairs = list(zip(self.values[:-1], self.values[1:], strict=True))  # none where all entries are one value
+        count = len(pairs)
+        self.upper_is_near = np.array([abs(low) > abs(high) for low, high in pairs], bool)
+        near, far = np.arange(count) + self.upper_is_near, np.arange(count) + ~self.upper_is_near
+        floats = np.array([_float_or_nan(value) for value in self.values])
+        half_place = np.int64(cast.rounding != "stochastic_a")
         with np.errstate(over="ignore", invalid="ignore"):
-            distance = np.abs(x - self.values[near])
-            gap = self.values[at + 1] - self.values[at]
-            needed = np.ldexp(gap, -self.cast.random_bits - half_place) * parts
-            away = distance > needed
-            # Two roundings on either side, and one more place for good measure; NaN and infinity are never sure.
-            sure = np.abs(distance - needed) > needed * 2.0**-50 + 2.0**-1000
-        for i in np.flatnonzero(~sure):
-            away[i] = self._moves_away(float(x[i]), int(at[i]), int(random[i]))
-        away &= x != self.values[at]  # a value stays what it is
-        chosen = np.where(away, 2 * at + 1 - near, near)
-        codes = self.codes[chosen]
-        if self.minus_zero is not None:
-            codes[(x < 0) & (self.values[chosen] == 0)] = self.minus_zero
-        inexact = x != self.values[at]
-        out[place[inexact]] = codes[inexact]
+            unit = np.ldexp(floats[1:] - floats[:-1], -cast.random_bits - int(half_place))
+        closed = np.array([isinstance(fmt, Minifloat) and not fmt.zero and low < 0 < high for low, high in pairs], bool)
+        near_end = np.where(closed, np.nan, np.nan_to_num(floats[near]))
+        codes = np.array([code for _, code in points], code_dtype(fmt.bits))
+        self.near_code, self.far_code = codes[near], codes[far]
+        minus_zero = minus_zero_code(fmt)
+        if minus_zero is not None:  # what comes from below zero keeps its sign
+            self.near_code[np.array([high == 0 for _, high in pairs], bool)] = minus_zero
+        padded = [np.concatenate([[np.nan], column, [np.nan]]) for column in (floats[:-1], near_end, unit)]
+        written = [np.concatenate([codes[:1], column, codes[:1]]) for column in (self.near_code, self.far_code)]
+        self.arguments = (np.int64(cast.random_bits), half_place, *padded, *written)
+        # The last float below each value: from there on an element lies in the next interval.
+        self.last = last_floats(self.values, [False] * len(points), layout)
+        indexed = FEW < self.last.size < 2**16  # an index holds 16-bit numbers, and writes no wider ones
+        self.numbers = np.arange(count + 2, dtype=np.uint16 if indexed else np.uint32)
+        self.index = build_index(*steps(self.last, self.numbers, 0, layout), layout) if indexed else None
 
-    def _moves_away(self, x: float, at: int, random: int) -> bool:
-        """The same choice in exact arithmetic."""
+    def choose(self, x: NDArray[Any], draws: NDArray[np.uint32], out: NDArray[Any]) -> None:
+        """Write the codes of those elements of x that lie strictly between two values. draws: all 32 bits of each."""
+        from formats.kernels.table import encode_few
+        from formats.kernels.table_random import choose
+
+        intervals = np.empty(x.size, self.numbers.dtype)
+        if self.index is not None:
+            encode_indexed(x, self.index, intervals)
+        elif self.last.size <= FEW:
+            encode_few(x, self.last, self.numbers, self.numbers[0], intervals)
+        else:
+            intervals[:] = np.where(np.isnan(x), 0, np.searchsorted(self.last, x, side="left"))
+        unsure = np.empty(x.size + 1, np.int64)
+        for i in unsure[: choose(x, intervals, draws, *self.arguments, out, unsure)]:
+            out[i] = self._exactly(float(x[i]), int(intervals[i]) - 1, int(draws[i]) >> (32 - self.cast.random_bits))
+
+    def _exactly(self, x: float, at: int, random: int) -> Any:
+        """The same choice in exact arithmetic, between values number `at` and `at + 1`."""
         part, moves_there = stochastic_cut(self.cast, random)
-        nu = abs(Fraction(x) - self.exact[self.near[at]]) / (self.exact[at + 1] - self.exact[at])
-        return nu > part or (nu == part and moves_there)
+        low, high = self.values[at], self.values[at + 1]
+        nu = abs(Fraction(x) - (high if self.upper_is_near[at] else low)) / (high - low)
+        return (self.far_code if nu > part or (nu == part and moves_there) else self.near_code)[at]
 
 
 @cache
-def _table(fmt: Scalar, cast: Cast) -> _Table:
-    return _Table(fmt, cast)
+def _table(fmt: Scalar, cast: Cast, layout: FloatLayout) -> _Table:
+    return _Table(fmt, cast, layout)
 
 
 def _float_or_nan(x: Fraction) -> float:

@@ -19,6 +19,7 @@ from tests.formats.cases import (
     DRAWS,
     EVERY,
     FEW_DRAWS,
+    NAMED_TABLES,
     OTHERS,
     around,
     bfloat16_values,
@@ -87,6 +88,17 @@ def draws_of(fmt: Any, some: tuple[tuple[nf.Cast, int], ...]) -> list[tuple[nf.C
     """The stochastic casts a format can express, with the element that fixes their random bits."""
     expressible = fmt.has_nan or fmt.has_infinity
     return [draw for draw in some if expressible or draw[0].overflow != "overflow"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", NAMED_TABLES)
+def test_encoding_every_named_table_is_exact(name: str, dtype: Any) -> None:
+    fmt = scalar(name)
+    for cast in casts(fmt):
+        check_encode(fmt, cast, nf.encode_codes, dtype)
+    for cast, element in draws_of(fmt, FEW_DRAWS):
+        check_stochastic(fmt, cast, element, scalar_codec.run, dtype)
 
 
 # Of each kernel and of each turn a table takes.

@@ -18,7 +18,7 @@ from formats.exact import Dyadic, Special, from_float
 from formats.random_bits import key_of, mix, random_bits_of, salt_of
 from formats.reference import encode_value, moves_away
 from formats.scalar_stochastic import draws_of
-from tests.formats.cases import FEW_DRAWS, QUICK, index_of, scalar
+from tests.formats.cases import FEW_DRAWS, QUICK, Bare, index_of, scalar
 from tests.formats.checks import check_encode, check_stochastic, same_codes
 from tests.formats.oracle import rounded
 from tests.formats.strategies import reals, scalars, stochastic_casts
@@ -286,3 +286,17 @@ def test_plans_are_kept_without_seeds() -> None:
     assert nf.Cast(seed=3).unseeded == nf.Cast()
     assert set(ROUNDINGS) == {*DETERMINISTIC, *STOCHASTIC}
     assert all(cast.stochastic for cast, _ in FEW_DRAWS)
+
+
+@pytest.mark.parametrize("rounding", ["ties_to_even", "to_odd", "stochastic_b", "stochastic_c"])
+def test_a_table_of_65536_values_is_the_integers(rounding: Any) -> None:
+    """uint16 from its values alone, more intervals than a code has bits for, gives the integer kernel's codes."""
+    cast = nf.Cast(rounding=rounding, nan="zero", seed=1)
+    rng = np.random.default_rng(3)
+    x = np.concatenate([rng.uniform(-3, 65540, 3000), rng.integers(0, 65536, 500), [np.inf, -np.inf, np.nan, -0.0]])
+    for dtype in (np.float32, np.float64):
+        want = nf.encode_codes("uint16", x.astype(dtype), cast)
+        same_codes(rounding, x, scalar_codec.encode_codes(UINT16, x.astype(dtype), cast), want)
+
+
+UINT16: Any = Bare(nf.get("uint16"))
