@@ -31,29 +31,28 @@ def q4_k(blocks: NDArray[Any], fmt: Scaled, cast: Cast, cut: Cut, codes: NDArray
         raise ValueError(f"encode: rule {fmt.rule!r} needs scales and shifts that are scaled in their turn")
     scales, shifts = fmt.scale.format, fmt.shift.format
     per = scales.block.shape[-1]
-    if cut.grid[-1] % per or shifts.block != scales.block:
-        raise ValueError(
-            f"encode: {fmt.name} needs whole super-blocks of {per * cut.size}, got x with shape {cut.shape}"
-        )
+    if shifts.block != scales.block:
+        raise ValueError(f"encode: scales and shifts of {fmt.name} share their outer scales' blocks")
     x = x32.astype(F64)
     scale, low = fit(x)
-    grid = (*cut.grid[:-1], cut.grid[-1] // per)
-    scale_codes, d = _six_bits(scale, per)
-    low_codes, dmin = _six_bits(low, per)
+    grid = (*cut.grid[:-1], -(-cut.grid[-1] // per))
+    padded = (*cut.grid[:-1], grid[-1] * per)  # a last super-block may lack sub-blocks
+    scale_codes, d = _six_bits(scale, cut.grid[-1], per)
+    low_codes, dmin = _six_bits(low, cut.grid[-1], per)
     outer = {
         "scale.scale": stored(fmt, scales.scale.format, d.astype(np.float32), "scale", grid),
         "shift.scale": stored(fmt, shifts.scale.format, dmin.astype(np.float32), "shift", grid),
     }
     step, least = (
-        codes_of * np.repeat(d.astype(np.float16).astype(F64), per)
-        for codes_of, d in ((scale_codes, d), (low_codes, dmin))
+        (codes_of * top.astype(np.float16).astype(F64)[:, None]).reshape(-1, padded[-1])[:, : cut.grid[-1]].reshape(-1)
+        for codes_of, top in ((scale_codes, d), (low_codes, dmin))
     )
     with np.errstate(divide="ignore", invalid="ignore"):
         q = np.rint((x + least[:, None]) / step[:, None])
     codes[...] = np.where(step[:, None] > 0, np.clip(np.nan_to_num(q), 0, TOP), 0)
     return {
-        "scale": plane(scales.element, scale_codes.astype(np.uint8).reshape(cut.grid)),  # type: ignore[arg-type]
-        "shift": plane(shifts.element, low_codes.astype(np.uint8).reshape(cut.grid)),  # type: ignore[arg-type]
+        "scale": plane(scales.element, scale_codes.astype(np.uint8).reshape(padded)),  # type: ignore[arg-type]
+        "shift": plane(shifts.element, low_codes.astype(np.uint8).reshape(padded)),  # type: ignore[arg-type]
         **outer,
     }
 
@@ -110,9 +109,9 @@ def _sum(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return total
 
 
-def _six_bits(values: NDArray[np.float64], per: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Codes 0..63, and for each `per` of them the number they multiply, not yet rounded."""
-    groups = values.reshape(-1, per)
+def _six_bits(values: NDArray[np.float64], row: int, per: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Codes 0..63 [groups, per] of rows of values, and for each group the number they multiply, not yet rounded."""
+    groups = np.pad(values.reshape(-1, row), [(0, 0), (0, -row % per)]).reshape(-1, per)
     largest = groups.max(axis=1)
     inverse = np.where(largest > 0, LEVELS / np.where(largest > 0, largest, 1.0), 0.0)
-    return np.minimum(np.rint(groups * inverse[:, None]), LEVELS).reshape(-1), largest / LEVELS
+    return np.minimum(np.rint(groups * inverse[:, None]), LEVELS), largest / LEVELS
