@@ -7,6 +7,7 @@ input and its output, a call holds a few MiB: codes, quotients and scales of one
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -14,8 +15,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from formats import scalar_codec
-from formats.block import WHOLE, Block, Scaled
-from formats.blocking import Cut, Piece, Writer, block_range, pieces, plan_cut, rows_of, slabs
+from formats.block import WHOLE, Block, Field, Scaled
+from formats.blocking import (
+    CODES,
+    Cut,
+    Piece,
+    Writer,
+    block_range,
+    field_cut,
+    from_stored,
+    owners,
+    pieces,
+    plan_cut,
+    rows_of,
+    slabs,
+    stored_order,
+    to_blocks,
+)
 from formats.cast import Cast
 from formats.elements import is_scalar
 from formats.encoded import Encoded, Plane
@@ -30,7 +46,7 @@ from formats.rules.job import Job, PlaneWriter
 from formats.rules.scales import keep_positive
 from formats.scalar import Scalar
 
-__all__ = ["Scales", "Values", "decode", "encode", "grid_of", "quantize", "quotients", "scale_values"]
+__all__ = ["Part", "Values", "decode", "encode", "grid_of", "quantize", "quotients", "scale_values"]
 
 
 def encode(
@@ -49,7 +65,7 @@ def encode(
     instead of x's largest magnitude; elements beyond it saturate.
     """
     job = _job(x, fmt, axis, cast, pad, out, tensor_amax)
-    job.codes = job.writer("codes", fmt.element, job.cut.padded, getattr(fmt, "layout", "dense"))
+    job.codes = job.writer("codes", job.element, job.cut.padded, fmt.layout)
     blocks = encoder(job)
     for slab in slabs(job.cut, blocks.limit):
         for piece, codes in blocks.encode(slab):
@@ -71,6 +87,10 @@ def quantize(
     job = _job(x, fmt, axis, cast, pad, None, tensor_amax)
     blocks = encoder(job)
     planes = {key: writer.plane() for key, writer in blocks.planes().items()}
+    if is_compound(fmt) and x.size:
+        (slab,) = slabs(job.cut, blocks.limit)
+        ((_, codes),) = blocks.encode(slab)
+        return np.asarray(_decode_compound(codes, fmt, planes, job.cut, x.dtype))
     values, target = Values(fmt, planes, job.cut, x.dtype), Writer(job.cut, x.dtype)
     for slab in slabs(job.cut, blocks.limit):
         for piece, codes in blocks.encode(slab):
@@ -83,17 +103,33 @@ def quantize(
 def _job(
     x: NDArray[Any], fmt: Scaled, axis: int, cast: Cast, pad: bool, out: Encoded | None, tensor_amax: float | None
 ) -> Job:
-    if not is_scalar(fmt.element):
-        raise ValueError(f"encode: elements that are {fmt.element.name} have no encoder under rule {fmt.rule!r}")
-    check_cast(fmt.element, cast)
-    if fmt.shift is not None and fmt.rule in STATISTICS:
-        raise ValueError(f"encode: rule {fmt.rule!r} has no encoder for a shift yet; {fmt.name} has one")
+    if is_compound(fmt):
+        from formats.element_codec import check_casts
+
+        check_casts(fmt, cast)
+    else:
+        check_cast(_scalar_element(fmt), cast)
     cut = plan_cut(x.shape, fmt.block, axis, pad)
     if fmt.scale.combine != "product":
         raise ValueError(f"encode: scales combined by {fmt.scale.combine!r} have no codec yet; use combine='product'")
     if tensor_amax is not None:
         _check_tensor_amax(fmt, tensor_amax)
     return Job(x, fmt, cut, cast, pad, out.planes if out else None, tensor_amax)
+
+
+def is_compound(fmt: Scaled) -> bool:
+    """Whether formats/element_codec.py decodes it: elements that are no scalars, or negative ones of another scale."""
+    return not is_scalar(fmt.element) or getattr(fmt, "negative", None) is not None
+
+
+def _decode_compound(codes: NDArray[Any], fmt: Scaled, planes: Mapping[str, Plane], cut: Cut, dtype: Any) -> Any:
+    """Values of all codes, in stored order, as an array of the shape encoded. All are held at once."""
+    from formats.element_codec import decode_blocks
+
+    stored = Cut(cut.padded, len(cut.padded) - 1, cut.flat, cut.padded, cut.grid, cut.extent)
+    scale = Part(fmt.scale, "scale", planes, cut).of(0, prod(cut.grid))
+    values = decode_blocks(to_blocks(codes.reshape(cut.padded), stored), fmt, planes, cut, scale, dtype)
+    return np.ascontiguousarray(from_stored(stored_order(values, cut), cut)).reshape(cut.shape)
 
 
 def _check_tensor_amax(fmt: Scaled, tensor_amax: float) -> None:
@@ -127,17 +163,20 @@ def decode(encoded: Encoded, dtype: np.dtype[Any]) -> NDArray[Any]:
     cut = plan_cut(encoded.shape, fmt.block, encoded.axis, True)
     _check_planes(encoded, fmt, cut)
     plane = encoded.planes["codes"]
+    if is_compound(fmt) and prod(cut.shape):
+        return np.asarray(_decode_compound(plane.codes, fmt, encoded.planes, cut, dtype))
     values, target = Values(fmt, encoded.planes, cut, dtype), Writer(cut, dtype)
     whole = plane.codes.reshape(-1) if plane.layout != "dense" else None
-    spare = len(fmt.element.values()) < 1 << fmt.element.bits  # a codebook with codes that do not exist
+    element = _scalar_element(fmt)
+    spare = len(element.values()) < 1 << element.bits  # a codebook with codes that do not exist
     for slab in slabs(cut):
-        for piece in pieces(cut, slab):
+        for piece in pieces(cut, slab, CODES):
             if whole is None:
                 codes = unpack_at(plane.data, plane.format.bits, piece.start, piece.size)
             else:
                 codes = whole[piece.start : piece.start + piece.size]
             if spare:
-                _check_codes(fmt.element, codes, piece, plane)
+                _check_codes(element, codes, piece, plane)
             held = target.runs(piece)
             values.decode(slab, piece, codes.reshape(-1, piece.length), held)
             target.done(piece, held)
@@ -158,99 +197,129 @@ def _check_planes(encoded: Encoded, fmt: Scaled, cut: Cut) -> None:
     codes = encoded.planes["codes"]
     if codes.size != prod(cut.padded) or codes.format.bits != fmt.element.bits:
         raise ValueError(f"decode: codes of x with shape {encoded.shape} are stored as {cut.padded}, got {codes.shape}")
-    for key in ("scale", "offset") if fmt.offset is not None else ("scale",):
+    for key, field in (("scale", fmt.scale), ("offset", fmt.offset), ("shift", fmt.shift)):
+        if field is None:
+            continue
+        grid = field_cut(cut, field.block).grid
+        if key not in encoded.planes:
+            raise ValueError(f"decode: {fmt.name} has a {key} per block, and there is no such plane")
         stored = encoded.planes[key].shape
-        if stored != cut.grid and not isinstance(fmt.scale.format, Scaled):
-            raise ValueError(f"decode: {fmt.name} has a {key} per block, stored as {cut.grid}, got {stored}")
+        if stored != grid and not isinstance(field.format, Scaled):
+            raise ValueError(f"decode: {fmt.name} has a {key} per block, stored as {grid}, got {stored}")
 
 
 class Values:
-    """Decoding of pieces: (element - offset) * scale, the exact number rounded once to dtype."""
+    """Decoding of pieces: (element - offset) * scale + shift, the exact number rounded once to dtype."""
 
     def __init__(self, fmt: Scaled, planes: Mapping[str, Plane], cut: Cut, dtype: np.dtype[Any]) -> None:
         self._fmt, self._planes, self._cut, self._dtype = fmt, planes, cut, dtype
-        self._scales = Scales(fmt, planes, cut.grid)
-        self._table32, self._table64 = decode_tables(fmt.element)
+        self._scale = Part(fmt.scale, "scale", planes, cut)
+        self._offset = None if fmt.offset is None else Part(fmt.offset, "offset", planes, cut)
+        self._shift = None if fmt.shift is None else Part(fmt.shift, "shift", planes, cut)
+        self._table32, self._table64 = decode_tables(_scalar_element(fmt))
         scale = fmt.scale.format
-        few_bits = _fits_float32(fmt.element) and (isinstance(scale, Scaled) or _fits_float32(scale))
-        self._single = dtype == np.float32 and fmt.offset is None and few_bits
-        self._parts = self._single and self._scales.whole is not None and _product_is_short(fmt)
+        self._nested = isinstance(scale, Scaled)
+        few_bits = _fits_float32(_scalar_element(fmt)) and (isinstance(scale, Scaled) or _fits_float32(scale))
+        self._single = dtype == np.float32 and self._offset is None and few_bits
+        self._parts = self._single and self._scale.whole is not None and _product_is_short(fmt)
         self._exact64 = few_bits or dtype == np.float64
         self._slab: Piece | None = None
-        self._held: tuple[Any, Any, Any] = (None, None, None)
+        self._held: tuple[NDArray[Any], NDArray[Any] | None, NDArray[Any] | None]
 
     def decode(self, slab: Piece, piece: Piece, codes: NDArray[Any], out: NDArray[Any]) -> None:
         """Values of the codes [runs, length] of a piece of a slab."""
-        from formats.kernels.blocks import multiply32, multiply64, multiply_odd, multiply_twice32
+        from formats.kernels import blocks as kernels
 
         if slab is not self._slab:
             self._slab, self._held = slab, self._of_slab(slab)
-        scale, offset, outer = self._held
+        scale, offset, shift = self._held
         if not (piece == slab and piece.length == self._cut.size):
             rows = rows_of(self._cut, slab, piece)
-            scale, offset = scale[rows], offset if offset is None else offset[rows]
-        if self._parts:
-            multiply_twice32(self._table32, codes, scale, outer, out)
-        elif self._single and not isinstance(self._fmt.scale.format, Scaled):
-            multiply32(self._table32, codes, scale, out)
+            scale = scale[rows]
+            offset, shift = None if offset is None else offset[rows], None if shift is None else shift[rows]
+        if shift is not None:
+            zero = np.zeros(scale.shape) if offset is None else offset
+            kernels.multiply_add(self._table64, codes, zero, scale, shift, self._dtype == np.float32, out)
+        elif self._parts:
+            kernels.multiply_twice32(self._table32, codes, scale, np.float32(self._scale.whole or 0.0), out)
+        elif self._single and not self._nested:
+            kernels.multiply32(self._table32, codes, scale, out)
         else:
-            if offset is None:
-                offset = np.zeros(scale.shape)
+            zero = np.zeros(scale.shape) if offset is None else offset
             # At most 24 + 28 bits leave the float64 product exact; wider parts are rounded to odd before float32.
-            (multiply64 if self._exact64 else multiply_odd)(self._table64, codes, offset, scale, out)
+            multiply = kernels.multiply64 if self._exact64 else kernels.multiply_odd
+            multiply(self._table64, codes, zero, scale, out)
 
-    def _of_slab(self, slab: Piece) -> tuple[NDArray[Any], NDArray[Any] | None, Any]:
+    def _of_slab(self, slab: Piece) -> tuple[NDArray[Any], NDArray[Any] | None, NDArray[Any] | None]:
+        """Scales, offsets and shifts of a slab's blocks, in the types the kernels take."""
         first, count = block_range(self._cut, slab)
-        if self._parts:
-            plane = self._planes["scale"]
-            inner = scalar_codec.decode_codes(
-                plane.format, unpack_at(plane.data, plane.format.bits, first, count), np.dtype(np.float32)
-            )
-            return inner, None, np.float32(self._scales.whole or 0.0)
-        scale: NDArray[Any] = self._scales.of(first, count)
-        if self._single and not isinstance(self._fmt.scale.format, Scaled):
+        if self._shift is None and self._parts:
+            return self._scale.inner(first, count), None, None
+        scale: NDArray[Any] = self._scale.of(first, count)
+        if self._shift is None and self._single and not self._nested:
             scale = scale.astype(np.float32)
-        if self._fmt.offset is None:
-            return scale, None, None
-        plane = self._planes["offset"]
-        codes = unpack_at(plane.data, plane.format.bits, first, count)
-        return scale, scalar_codec.decode_codes(plane.format, codes, np.dtype(np.float64)), None
+        offset = None if self._offset is None else self._offset.of(first, count)
+        return scale, offset, None if self._shift is None else self._shift.of(first, count)
 
 
-class Scales:
-    """The scales' values as float64, nested ones multiplied; exact for the catalogue (at most 4 + 24 bits).
+class Part:
+    """What blocks share (scales, offsets, shifts) as float64, nested levels multiplied (and shifted) in float64.
 
-    whole: the one outer scale of a tensor, where there is such a one.
+    Exact for the catalogue: at most 8 + 24 bits.  whole: the one outer scale of a tensor, where there is such a one.
     """
 
-    def __init__(self, fmt: Scaled, planes: Mapping[str, Plane], grid: tuple[int, ...]) -> None:
-        self._plane, inner = planes["scale"], fmt.scale.format
+    def __init__(self, field: Field, key: str, planes: Mapping[str, Plane], cut: Cut) -> None:
+        self._plane, self._cut, self._outer = planes[key], cut, field_cut(cut, field.block)
+        inner, start = field.format, f"{key}."
         self.whole: float | None = None
         self._all: NDArray[np.float64] | None = None
-        if not isinstance(inner, Scaled) or not prod(grid):
+        if not isinstance(inner, Scaled) or not prod(self._outer.grid):
             return
-        parts = {"codes": self._plane, **{k[6:]: v for k, v in planes.items() if k.startswith("scale.")}}
-        plain = not isinstance(inner.scale.format, Scaled) and inner.offset is None
-        if plain and prod(parts["scale"].shape) == 1:
+        parts = {"codes": self._plane, **{k.removeprefix(start): v for k, v in planes.items() if k.startswith(start)}}
+        plain = not isinstance(inner.scale.format, Scaled) and inner.offset is None and inner.shift is None
+        if plain and prod(parts["scale"].shape) == 1 and self._outer is cut and self._plane.layout == "dense":
             outer = parts["scale"]
             value = scalar_codec.decode_codes(outer.format, outer.codes, np.dtype(np.float64))
             self.whole = float(value.reshape(-1)[0])
         else:
+            grid = self._outer.grid
             nested = decode(Encoded(inner, grid, len(grid) - 1, parts), np.dtype(np.float64))
             self._all = np.asarray(nested, np.float64).reshape(-1)
 
+    def inner(self, first: int, count: int) -> NDArray[np.float32]:
+        """The values of the codes of blocks `first` and up, before any outer scale."""
+        codes = unpack_at(self._plane.data, self._plane.format.bits, first, count)
+        values: NDArray[np.float32] = scalar_codec.decode_codes(self._plane.format, codes, np.dtype(np.float32))
+        return values
+
     def of(self, first: int, count: int) -> NDArray[np.float64]:
-        """Scales of blocks `first` and up."""
+        """The values for blocks `first` and up of the owner."""
+        if self._outer is not self._cut:
+            owner = owners(self._cut, self._outer, first, count)
+            values = self._all
+            if values is None:
+                values = scalar_codec.decode_codes(self._plane.format, self._plane.codes, np.dtype(np.float64))
+            return np.asarray(values.reshape(-1)[owner])
         if self._all is not None:
             return self._all[first : first + count]
         codes = unpack_at(self._plane.data, self._plane.format.bits, first, count)
-        values: NDArray[np.float64] = scalar_codec.decode_codes(self._plane.format, codes, np.dtype(np.float64))
-        return values if self.whole is None else values * self.whole
+        values = scalar_codec.decode_codes(self._plane.format, codes, np.dtype(np.float64))
+        return np.asarray(values if self.whole is None else values * self.whole)
+
+
+def _scalar_element(fmt: Scaled) -> Scalar:
+    """The element, where it is a scalar format."""
+    if not is_scalar(fmt.element):
+        raise ValueError(f"decode: elements that are {fmt.element.name} are no scalars")
+    return fmt.element
 
 
 def scale_values(fmt: Scaled, planes: Mapping[str, Plane], grid: tuple[int, ...]) -> NDArray[np.float64]:
-    """Values of the scales, one per block in the shape of the grid of blocks."""
-    return Scales(fmt, planes, grid).of(0, prod(grid)).reshape(grid)
+    """Values of the scales as they are stored, in the shape of the grid of blocks that share each."""
+    if fmt.scale.block is not None:
+        grid = planes["scale"].shape
+    cut = Cut(grid, len(grid) - 1, False, grid, grid, (1,) * len(grid))
+    return Part(replace(fmt.scale, block=None), "scale", planes, cut).of(0, prod(grid)).reshape(grid)
 
 
 def grid_of(encoded: Encoded) -> tuple[int, ...]:
@@ -272,7 +341,7 @@ def _product_is_short(fmt: Scaled) -> bool:
     inner = fmt.scale.format
     if not (isinstance(inner, Scaled) and isinstance(fmt.element, Minifloat) and isinstance(inner.element, Minifloat)):
         return False
-    if not _fits_float32(inner.scale.format):
+    if isinstance(inner.scale.format, Scaled) or not _fits_float32(inner.scale.format):
         return False
     a, b = fmt.element, inner.element
     bits = a.trailing_significand_bits + b.trailing_significand_bits + 2

@@ -36,6 +36,11 @@ class Cut:
         """Elements a block."""
         return prod(self.extent)
 
+    @property
+    def count(self) -> int:
+        """Elements stored, padding included."""
+        return prod(self.padded)
+
 
 def divisors(n: int) -> str:
     """The divisors of n, for error messages."""
@@ -71,6 +76,8 @@ def plan_cut(shape: tuple[int, ...], block: Block, axis: int, pad: bool) -> Cut:
 
 # Elements whose floats, codes and values stay in the second-level cache together.
 PIECE = 1 << 16
+# Elements whose codes stay there, where nothing wider is held.
+CODES = 1 << 18
 # Elements of whole blocks that are taken together: enough to spread the price of a few dozen NumPy calls, and within
 # the third-level cache. Blocks beyond it are read twice, in pieces.
 SLAB = 1 << 19
@@ -150,6 +157,32 @@ def block_range(cut: Cut, slab: Piece) -> tuple[int, int]:
         first = first * n + low // extent
         count *= (high - low) // extent
     return first, count
+
+
+def field_cut(cut: Cut, block: Block | None) -> Cut:
+    """How an array cut by `cut` is cut for a field whose own blocks (None: the same) hold whole blocks of it.
+
+    Raises ValueError where a block would lie in two of the field's.
+    """
+    if block is None:
+        return cut
+    outer = plan_cut(cut.shape, block, cut.axis, True)
+    one = prod(outer.grid) <= 1  # one for the whole array, flattened or not
+    if not one and (outer.flat != cut.flat or any(o % e for o, e in zip(outer.extent, cut.extent, strict=True))):
+        raise ValueError(
+            f"encode: a block of {block.shape} does not hold whole blocks of {cut.extent}; what several blocks share "
+            "must be made of them"
+        )
+    return outer
+
+
+def owners(cut: Cut, outer: Cut, first: int, count: int) -> NDArray[np.int64]:
+    """For blocks `first` and up of a cut the number of the block of `outer` that holds each."""
+    if prod(outer.grid) <= 1:
+        return np.zeros(count, np.int64)
+    places = np.unravel_index(np.arange(first, first + count, dtype=np.int64), cut.grid)
+    inside = tuple(p * e // o for p, e, o in zip(places, cut.extent, outer.extent, strict=True))
+    return np.asarray(np.ravel_multi_index(inside, outer.grid), np.int64)
 
 
 def runs_are_blocks(cut: Cut, piece: Piece) -> bool:

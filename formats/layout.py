@@ -82,7 +82,7 @@ def unpack_at(data: NDArray[np.uint8], bits: int, start: int, count: int) -> NDA
     """Codes `start` .. `start` + `count` - 1 of a packed stream; for words a read-only view of it."""
     if bits in WORDS and data.flags.c_contiguous:
         view = data[start * bits // 8 : (start + count) * bits // 8].view(np.dtype(code_dtype(bits)).newbyteorder("<"))
-        return view.astype(code_dtype(bits), copy=False)
+        return np.asarray(view.astype(code_dtype(bits), copy=False))
     skip = start % (8 // gcd(bits, 8))
     first = (start - skip) * bits // 8
     return unpack(data[first : first + packed_size(skip + count, bits)], bits, skip + count)[skip:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from fractions import Fraction
 from functools import cache
 from typing import Any
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from formats import scalar_codec
 from formats.cast import ROUNDINGS, Cast
 from formats.codebook import Codebook
-from formats.decisions import decisions
+from formats.decisions import decisions, thresholds_are_short
 from formats.fixed_point import FixedPoint
 from formats.minifloat import Minifloat
 from formats.plans import FLOAT32, FLOAT64, code_dtype, minifloat_plan, random_plan, runs_on_bits
@@ -55,6 +56,8 @@ def relative_codes(
             _add_offset(q, offset[start : start + rows], element, cast, held, drawn)
         else:
             cast_run(element, q, cast, held, drawn)
+            if not cast.stochastic and not _short(element, cast):
+                _settle(piece, scale[start : start + rows], q, element, cast, held)
 
 
 def _quick(
@@ -140,6 +143,31 @@ def cast_run(element: Scalar, x: NDArray[Any], cast: Cast, codes: NDArray[Any], 
         nan = scalar_codec.run(element, flat, cast, out)
     if nan and element.nan_code is None:
         nan_codes(element, cast)
+
+
+@cache
+def _short(element: Scalar, cast: Cast) -> bool:
+    return thresholds_are_short(element, cast)
+
+
+def _settle(
+    x: NDArray[Any],
+    scale: NDArray[np.float64],
+    q: NDArray[np.float64],
+    element: Scalar,
+    cast: Cast,
+    codes: NDArray[Any],
+) -> None:
+    """Where q is beside a threshold with more bits than the quotient rounded to odd can tell apart, use Fractions."""
+    cut = decisions(element, cast)
+    thresholds = np.array([float(t) for t in cut.thresholds])
+    above = np.minimum(np.searchsorted(thresholds, q), thresholds.size - 1)
+    distance = np.minimum(np.abs(q - thresholds[above]), np.abs(q - thresholds[np.maximum(above - 1, 0)]))
+    for b, i in np.argwhere((distance <= np.abs(q) * 2.0**-51) & (q != 0)):
+        real = Fraction(float(x[b, i])) / Fraction(float(scale[b]))
+        at = bisect_left(cut.thresholds, real)
+        past = at < len(cut.thresholds) and cut.thresholds[at] == real and not cut.lower_owns[at]
+        codes[b, i] = cut.codes[at + past]
 
 
 def quotients(

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 from functools import cache
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from formats.block import Scaled
-from formats.block_codec import Scales
-from formats.blocking import Cut, Piece, Reader, Writer, block_range, pieces, plan_cut, rows_of, slabs
+from formats.block import Scaled, Sum
+from formats.block_codec import Part, is_compound
+from formats.blocking import (
+    Cut,
+    Piece,
+    Reader,
+    Writer,
+    block_range,
+    from_stored,
+    pieces,
+    plan_cut,
+    rows_of,
+    slabs,
+    stored_order,
+    to_blocks,
+)
 from formats.cast import DEFAULT, Cast
 from formats.decisions import range_cuts
 from formats.encoded import Encoded
@@ -31,9 +45,13 @@ def saturated(x: NDArray[Any], encoded: Encoded, cast: Cast = DEFAULT) -> NDArra
     saturated, an infinity is, NaN is not. A codebook ends at its last entries.
     """
     fmt = encoded.format
+    if isinstance(fmt, Sum):
+        raise ValueError(f"saturated: {fmt.name} is a sum of block formats; ask of its terms")
     if not isinstance(fmt, Scaled):
         return beyond_range(x.astype(np.float64), fmt, cast)
     cut = plan_cut(encoded.shape, fmt.block, encoded.axis, True)
+    if is_compound(fmt) and x.size:
+        return _saturated_compound(x, fmt, encoded, cast, cut)
     reader, target = Reader(x, cut), Writer(cut, np.bool_)
     for slab in slabs(cut):
         for piece in pieces(cut, slab):
@@ -44,21 +62,33 @@ def saturated(x: NDArray[Any], encoded: Encoded, cast: Cast = DEFAULT) -> NDArra
     return target.array
 
 
+def _saturated_compound(x: NDArray[Any], fmt: Scaled, encoded: Encoded, cast: Cast, cut: Cut) -> NDArray[np.bool_]:
+    """The same for elements that are no scalars, all at once."""
+    from formats.element_codec import beyond
+
+    scale = Part(fmt.scale, "scale", encoded.planes, cut).of(0, prod(cut.grid))
+    out = beyond(quotients(to_blocks(x, cut), scale), fmt, encoded.planes, cut, cast)
+    return np.ascontiguousarray(from_stored(stored_order(out, cut), cut)).reshape(cut.shape)
+
+
 def _saturated_runs(
     runs: NDArray[Any], fmt: Scaled, encoded: Encoded, cast: Cast, cut: Cut, slab: Piece, piece: Piece
 ) -> NDArray[np.bool_]:
+    element: Any = fmt.element
     first, count = block_range(cut, slab)
     rows = rows_of(cut, slab, piece)
     if fmt.rule == "te_nvfp4":
         inner = encoded.planes["scale"]
         block_scale = decode_codes(inner.format, unpack_at(inner.data, inner.format.bits, first, count), np.dtype("f4"))
-        return beyond_range(_as_transformer_engine(runs, block_scale[rows], encoded), fmt.element, cast)
-    q = quotients(runs, Scales(fmt, encoded.planes, cut.grid).of(first, count)[rows])
+        return beyond_range(_as_transformer_engine(runs, block_scale[rows], encoded), element, cast)
+    if fmt.shift is not None:
+        runs = runs.astype(np.float64) - Part(fmt.shift, "shift", encoded.planes, cut).of(first, count)[rows][:, None]
+    q = quotients(runs, Part(fmt.scale, "scale", encoded.planes, cut).of(first, count)[rows])
     if fmt.offset is None:
-        return beyond_range(q, fmt.element, cast)
+        return beyond_range(q, element, cast)
     plane = encoded.planes["offset"]
     offset = decode_codes(plane.format, unpack_at(plane.data, plane.format.bits, first, count), np.dtype(np.float64))
-    return _beyond_with_offset(q, offset[rows], fmt.element, cast)
+    return _beyond_with_offset(q, offset[rows], element, cast)
 
 
 @cache

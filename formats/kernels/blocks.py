@@ -220,3 +220,41 @@ def multiply_odd(table: Any, codes: Any, offset: Any, scale: Any, out: Any) -> N
             if low != 0.0 and np.isfinite(low) and not bits & 1:
                 high = np.int64(bits + (1 if (low > 0.0) == (high > 0.0) else -1)).view(np.float64)
             out[b, i] = high
+
+
+@kernel
+def odd_sum(a: Any, b: Any) -> Any:
+    """a + b rounded to odd: where inexact, of the two neighbours the one whose last bit is set."""
+    total, rest = two_sum(a, b)
+    bits = np.float64(total).view(np.int64)
+    if rest == 0.0 or not np.isfinite(total) or bits & 1:
+        return total
+    return np.int64(bits + (1 if (rest > 0.0) == (total > 0.0) else -1)).view(np.float64)
+
+
+@kernel
+def two_sum(a: Any, b: Any) -> Any:
+    """Knuth: a + b = sum + rest exactly."""
+    total = a + b
+    back = total - a
+    return total, (a - (total - back)) + (b - back)
+
+
+@kernel
+def multiply_add(table: Any, codes: Any, offset: Any, scale: Any, shift: Any, odd: Any, out: Any) -> None:
+    """out = (table[code] - offset) * scale + shift rounded once; odd: out is float32, and float64 holds it to odd.
+
+    Boldo and Melquiond, "Emulation of FMA and correctly rounded sums" (IEEE TC 57, 2008): with the product p + q and
+    shift + q = t + u, p + t = v + w exactly, v + odd(u + w) rounded once is the sum rounded once.
+    """
+    for b in range(codes.shape[0]):
+        for i in range(codes.shape[1]):
+            value = table[codes[b, i]] - offset[b]
+            p, q = split_product(value, scale[b])
+            if not (np.isfinite(p) and np.isfinite(q)):
+                out[b, i] = value * scale[b] + shift[b]
+                continue
+            t, u = two_sum(shift[b], q)
+            v, w = two_sum(p, t)
+            z = odd_sum(u, w)
+            out[b, i] = odd_sum(v, z) if odd else v + z

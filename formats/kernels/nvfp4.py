@@ -24,10 +24,11 @@ def encode_nvfp4(
     All in float32, each operation rounded, as formats.rules.nvfp4 says it in NumPy.
     """
     p, ps = plan32(plan), plan32(scale_plan)
-    plain = is_plain(plan)
+    plain, plain_scale = is_plain(plan), is_plain(scale_plan)
+    raw = np.empty(GROUP, np.int32)
     largest = F32(3.4028234663852886e38)
     factors = np.empty(GROUP, F32)
-    finite = True
+    worst = I32(0)
     for first in range(0, x.shape[0], GROUP):
         count = min(GROUP, x.shape[0] - first)
         for b in range(count):
@@ -35,19 +36,26 @@ def encode_nvfp4(
             top = I32(0)
             for i in range(bits.size):
                 top = I32(max(top, I32(bits[i] & I32(0x7FFFFFFF))))
-            finite &= top < I32(0x7F800000)
+            worst = I32(max(worst, top))
             factors[b] = I32(top).view(F32)
         for b in range(count):
-            s = min(factors[b] * to_scale, block_max)
-            scales[first + b] = code32(F32(s).view(I32), ps)
+            raw[b] = F32(min(factors[b] * to_scale, block_max)).view(I32)
+        if plain_scale:
+            for b in range(count):
+                raw[b] = code32_nearest(raw[b], ps)
+        else:
+            for b in range(count):
+                raw[b] = code32(raw[b], ps)
         for b in range(count):
-            factors[b] = min(F32(1.0) / F32(scale_table[scales[first + b]] * tensor_scale), largest)
+            scales[first + b] = raw[b]
+        for b in range(count):
+            factors[b] = min(F32(1.0) / F32(scale_table[raw[b]] * tensor_scale), largest)
         for b in range(count):
             row, target, f = x[first + b], codes[first + b], factors[b]
             if plain:
                 for i in range(row.size):
-                    target[i] = code32_nearest(F32(min(max(row[i] * f, -largest), largest)).view(I32), p)
+                    target[i] = code32_nearest(F32(row[i] * f).view(I32), p)
             else:
                 for i in range(row.size):
                     target[i] = code32(F32(row[i] * f).view(I32), p)
-    return finite
+    return worst < I32(0x7F800000)

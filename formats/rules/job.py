@@ -38,7 +38,7 @@ class PlaneWriter:
         if not self._words:
             return None
         width = self.format.bits // 8
-        return self.data[start * width : (start + count) * width].view(code_dtype(self.format.bits))
+        return np.asarray(self.data[start * width : (start + count) * width].view(code_dtype(self.format.bits)))
 
     def write(self, start: int, codes: NDArray[Any]) -> None:
         """Codes `start` and up; all before them have been written."""

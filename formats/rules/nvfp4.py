@@ -32,7 +32,7 @@ class Tensor:
     to_scale: np.float32
 
 
-def _levels(fmt: Scaled) -> tuple[Scalar, Scalar]:
+def _levels(fmt: Scaled) -> tuple[Any, Any]:
     """Formats of the block scales and of the tensor scale."""
     inner = fmt.scale.format
     if not isinstance(inner, Scaled) or isinstance(inner.scale.format, Scaled):
@@ -67,11 +67,12 @@ def block_scales(
 def factors(block_scale: NDArray[np.float32], tensor_scale: np.float32) -> NDArray[np.float32]:
     """What elements are multiplied by before they are rounded: min(1 / (block scale * tensor scale), FLT_MAX)."""
     with np.errstate(divide="ignore", over="ignore", under="ignore"):
-        return np.minimum(np.float32(1.0) / (block_scale * tensor_scale), FLT_MAX)
+        return np.asarray(np.minimum(np.float32(1.0) / (block_scale * tensor_scale), FLT_MAX))
 
 
 def _begin(whole: Whole) -> tuple[Any, dict[str, tuple[Scalar, NDArray[Any]]]]:
     inner, outer = _levels(whole.format)
+    element: Any = whole.format.element
     amax = whole.amax()
     if amax > float(FLT_MAX) and np.isfinite(amax):
         raise ValueError(
@@ -79,7 +80,7 @@ def _begin(whole: Whole) -> tuple[Any, dict[str, tuple[Scalar, NDArray[Any]]]]:
             "scale x first"
         )
     # An infinity is refused with its block, after any NaN.
-    tensor = tensor_scales(amax if np.isfinite(amax) else 1.0, inner, whole.format.element)
+    tensor = tensor_scales(amax if np.isfinite(amax) else 1.0, inner, element)
     codes = scalar_codec.encode_codes(outer, np.array([tensor.tensor_scale], np.float32), DEFAULT)
     return tensor, {"scale.scale": (outer, codes)}
 
@@ -114,7 +115,8 @@ def _encode(
         amax = magnitudes(single)
         scale_codes, factor = block_scales(amax, tensor, inner)
         scaled = blocks.astype(np.float32, copy=False) * factor[:, None]
-    cast_run(fmt.element, scaled, cast, codes, index)
+    element: Any = fmt.element
+    cast_run(element, scaled, cast, codes, index)
     return {"scale": scale_codes}
 
 
@@ -129,6 +131,9 @@ def _fused(
         return None
     if cast.stochastic or not (runs_on_bits(element, FLOAT32) and runs_on_bits(inner, FLOAT32)):
         return None
+    plan = minifloat_plan(element, cast, FLOAT32)
+    if plan[10] != plan[12] or plan[11] != plan[13]:  # a product beyond float32 is an infinity, no finite overflow
+        return None
     scales = np.empty(blocks.shape[0], np.uint8)
     finite = encode_nvfp4(
         blocks,
@@ -137,7 +142,7 @@ def _fused(
         np.float32(float(inner.max_finite)),
         minifloat_plan(inner, DEFAULT, FLOAT32),
         decode_tables(inner)[0],
-        minifloat_plan(element, cast, FLOAT32),
+        plan,
         codes,
         scales,
     )

@@ -51,20 +51,20 @@ def _parts(amax: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.i
 
 def floor(amax: NDArray[np.float64], element: Scalar) -> NDArray[np.int64]:
     """Exponent of amax less emax."""
-    return _parts(amax)[1] - largest_exponent(element)
+    return np.asarray(_parts(amax)[1] - largest_exponent(element))
 
 
 def ceil(amax: NDArray[np.float64], element: Scalar) -> NDArray[np.int64]:
     """One more than floor unless amax is a power of two."""
     fraction, exponent = _parts(amax)
-    return exponent + (fraction != 0.5) - largest_exponent(element)
+    return np.asarray(exponent + (fraction != 0.5) - largest_exponent(element))
 
 
 def even(amax: NDArray[np.float64], element: Scalar) -> NDArray[np.int64]:
     """floor of amax rounded to the element's significand width, halves up."""
     fraction, exponent = _parts(amax)
     half_ulp = 2.0 ** -(trailing_bits(element) + 2)  # half a last place, in units of fraction
-    return exponent + (fraction + half_ulp >= 1.0) - largest_exponent(element)
+    return np.asarray(exponent + (fraction + half_ulp >= 1.0) - largest_exponent(element))
 
 
 def rceil(amax: NDArray[np.float64], element: Scalar) -> NDArray[np.int64]:
@@ -78,7 +78,7 @@ def rceil(amax: NDArray[np.float64], element: Scalar) -> NDArray[np.int64]:
     bits = quotient.view(np.uint32).astype(np.int64)
     field, trailing = bits >> 23, bits & 0x7FFFFF
     up = np.where(field > 0, trailing > 0, trailing > 0x400000)
-    return field + up - E8M0_BIAS
+    return np.asarray(field + up - E8M0_BIAS)
 
 
 def power_of_two_codes(amax: NDArray[np.float64], element: Scalar, rule: PowerRule) -> NDArray[np.uint8]:

@@ -60,7 +60,9 @@ class ScaleStore:
         try:
             given = None if job.tensor_amax is None else job.tensor_amax / self._steps
             grid = ideal.reshape(job.cut.grid)
-            held = encode(grid, inner, -1, DEFAULT, job.pad, positive=True, tensor_amax=given)
+            held = encode(
+                grid, inner, -1, Cast(rounding=job.fmt.scale.rounding), job.pad, positive=True, tensor_amax=given
+            )
         except ValueError as error:
             raise ValueError(f"encode: the scales of {job.fmt.name} are scaled in their turn; {error}") from error
         for key, plane in held.planes.items():
@@ -77,18 +79,20 @@ class ScaleStore:
         if self.nested:
             return self._values[first : first + count]
         writer = self._planes["scale"]
-        codes, values = rounded_scales(extent, self._steps, writer.format)
+        codes, values = rounded_scales(extent, self._steps, writer.format, Cast(rounding=self._job.fmt.scale.rounding))
         writer.write(first, codes)
         return values
 
 
-def rounded_scales(extent: NDArray[Any], steps: float, fmt: Scalar) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    """Codes and values of extent / steps in a scalar format.
+def rounded_scales(
+    extent: NDArray[Any], steps: float, fmt: Scalar, cast: Cast = DEFAULT
+) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Codes and values of extent / steps in a scalar format, rounded as the cast says.
 
     A positive scale that would round to zero takes the format's smallest positive value instead; one whose rounding
     would put the largest element beyond float32 is rounded down.
     """
-    if fmt == FLOAT32_FORMAT and extent.dtype == np.float32 and float(np.float32(steps)) == steps:
+    if fmt == FLOAT32_FORMAT and cast == DEFAULT and extent.dtype == np.float32 and float(np.float32(steps)) == steps:
         with np.errstate(over="ignore", under="ignore"):
             quotient = extent / np.float32(steps)  # IEEE division rounds once
         positive = quotient[extent > 0]
@@ -97,9 +101,11 @@ def rounded_scales(extent: NDArray[Any], steps: float, fmt: Scalar) -> tuple[NDA
         ):
             return quotient.view(np.uint32), quotient.astype(np.float64)
     ideal = quotients(extent[:, None], np.full(extent.size, steps)).reshape(-1)
-    if isinstance(fmt, Minifloat) and fmt.trailing_significand_bits > 50:  # to odd is for fewer bits than these
+    if (
+        isinstance(fmt, Minifloat) and fmt.trailing_significand_bits > 50 and cast == DEFAULT
+    ):  # to odd is for fewer bits than these
         ideal = extent.astype(np.float64) / steps
-    codes = scalar_codec.encode_codes(fmt, ideal, DEFAULT)
+    codes = scalar_codec.encode_codes(fmt, ideal, cast)
     keep_positive(extent, fmt, codes)
     values = scalar_codec.decode_codes(fmt, codes, np.dtype(np.float64))
     with np.errstate(over="ignore"):

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from formats import scalar_codec
 from formats.block import Scaled
-from formats.blocking import SLAB, Piece, block_range
-from formats.cast import DEFAULT, Cast
+from formats.blocking import CODES, SLAB, Piece, block_range
+from formats.cast import Cast
 from formats.fixed_point import FixedPoint
 from formats.plans import code_dtype
 from formats.relative import quotients, relative_codes, with_offset
@@ -93,13 +93,16 @@ class StatisticEncoder:
     limit = SLAB
 
     def __init__(self, job: Job, statistic: Statistic) -> None:
+        _check_fields(job.fmt)
         self._job, self._statistic = job, statistic
         self._steps = statistic.steps(job.fmt)
         self._store = ScaleStore(job, self._steps)
         self._offset: PlaneWriter | None = None
+        self._offset_cast = Cast()
         if job.fmt.offset is not None:
             if isinstance(job.fmt.offset.format, Scaled):
                 raise ValueError("encode: offsets are stored in a scalar format")
+            self._offset_cast = Cast(rounding=job.fmt.offset.rounding)
             self._offset = job.writer("offset", job.fmt.offset.format, job.cut.grid)
         self._given = _given_extent(job)
         if self._store.nested:
@@ -118,10 +121,12 @@ class StatisticEncoder:
         scale = self._store.store(first, count, extent)
         offset = None
         if self._offset is not None:
-            codes = _zero_points(quotients(-parts[0][:, None], scale), job.element, self._offset.format)
+            ratio = quotients(-parts[0][:, None], scale)
+            rounding = self._offset_cast
+            codes = _zero_points(ratio, job.element, self._offset.format, rounding)
             self._offset.write(first, codes)
             offset = scalar_codec.decode_codes(self._offset.format, codes, np.dtype(np.float64)).reshape(-1)
-        for piece, runs in job.pieces(slab):
+        for piece, runs in job.pieces(slab, CODES):
             rows = job.rows(slab, piece)
             codes = job.room(piece)
             zero = None if offset is None else offset[rows]
@@ -174,6 +179,17 @@ class StatisticEncoder:
         return self._statistic.measure(blocks), False
 
 
+def _check_fields(fmt: Scaled) -> None:
+    """Statistics are of the blocks that share the scale, and leave nothing to add."""
+    for key, field in (("scale", fmt.scale), ("offset", fmt.offset)):
+        if field is not None and field.block is not None:
+            raise ValueError(
+                f"encode: rule {fmt.rule!r} writes a {key} a block, and the {key} of {fmt.name} has a block of its own"
+            )
+    if fmt.shift is not None:
+        raise ValueError(f"encode: rule {fmt.rule!r} has no encoder for a shift, and {fmt.name} has one")
+
+
 def _given_extent(job: Job) -> NDArray[np.float64] | None:
     """The caller's largest magnitude, for a block that is the whole tensor."""
     if job.tensor_amax is None or isinstance(job.fmt.scale.format, Scaled):
@@ -181,11 +197,11 @@ def _given_extent(job: Job) -> NDArray[np.float64] | None:
     return np.array([job.tensor_amax])
 
 
-def _zero_points(ratio: NDArray[np.float64], element: Scalar, held: Scalar) -> NDArray[Any]:
+def _zero_points(ratio: NDArray[np.float64], element: Scalar, held: Scalar, cast: Cast) -> NDArray[Any]:
     """Codes of element.min_integer + round(ratio), ratio = -low / scale: low itself takes the smallest integer."""
     if not isinstance(element, FixedPoint) or not isinstance(held, FixedPoint):
         raise ValueError(f"encode: a zero point needs integers, got {element.name} and {held.name}")
-    places = with_offset(ratio, np.full(ratio.shape[0], float(element.min_finite)), element, DEFAULT)
+    places = with_offset(ratio, np.full(ratio.shape[0], float(element.min_finite)), element, cast)
     clipped = np.clip(places, held.min_integer, held.max_integer)
     return np.asarray(clipped % (1 << held.bits)).astype(code_dtype(held.bits)).reshape(-1)
 
@@ -204,7 +220,8 @@ def _check_finite(
         return
     with np.errstate(over="ignore"):
         rows = np.flatnonzero(scale * largest >= FLOAT32_END)
-        values = scalar_codec.decode_codes(fmt.element, codes[rows], np.dtype(np.float64))
+        element: Any = fmt.element
+        values = scalar_codec.decode_codes(element, codes[rows], np.dtype(np.float64))
         values = (values - (0 if offset is None else offset[rows, None])) * scale[rows, None]
     x = x[rows]
     if ((np.abs(values) >= FLOAT32_END) & (np.abs(x) <= np.finfo(np.float32).max)).any():

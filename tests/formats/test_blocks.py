@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 
 import formats as nf
 from formats.cast import ROUNDINGS
+from formats.decisions import decisions
+from formats.plans import code_dtype
+from formats.relative import relative_codes
 from tests.formats.block_oracle import encode_block, power_of_two_code
 from tests.formats.checks import check_blocks, formats_codec
-from tests.formats.oracle import lattice
+from tests.formats.oracle import lattice, rounded
 
 MX = ("mxfp8_e4m3", "mxfp8_e5m2", "mxfp6_e3m2", "mxfp6_e2m3", "mxfp4", "mxint8")
 POWERS_OF_TWO = ("floor", "ceil", "even", "rceil")
@@ -255,3 +258,56 @@ def test_scales_of_float64_are_rounded_once() -> None:
         check_blocks(fmt, x, nf.Cast(), formats_codec)
     check_blocks(shared(table), blocks, nf.Cast(), formats_codec)
     check_blocks(shared(table, scale=nf.get("float64")), blocks.astype(np.float64), nf.Cast(), formats_codec)
+
+
+QUICK_ELEMENTS = ("int2", "int4:symmetric", "int8:symmetric", "uint4", "int5:f9", "int9", "e2m1fn", "e4m3fn", "e5m2",
+                  "e4m3fnuz", "e3m0:none", "nf4", "table_away", "table_of_53_bits", "table_shuffled")  # fmt: skip
+TABLES = {
+    "table_away": nf.Codebook(label="table_away", bits=3, entries=(-2.0, -0.75, 0.0, 0.5, 3.0), ties="away"),
+    "table_of_53_bits": nf.Codebook(label="table_of_53_bits", bits=2, entries=(-1 / 3, 0.1, 0.7, 1.0), ties="upper"),
+    "table_shuffled": nf.Codebook(label="table_shuffled", bits=2, entries=(1.0, -0.7, 0.3, 0.0)),
+}
+
+
+@pytest.mark.parametrize("rounding", ["ties_to_even", "ties_away"])
+@pytest.mark.parametrize("name", QUICK_ELEMENTS)
+def test_quick_quotients_are_the_exact_ones(name: str, rounding: Any) -> None:
+    """Rows of floats within four places of threshold * scale, for scales of 24 bits, 11 bits and one bit."""
+    element: Any = TABLES.get(name) or nf.get(name)
+    cast = nf.Cast(rounding=rounding)
+    rng = np.random.default_rng(17)
+    rows, size = 300, 512
+    scale = rng.uniform(1, 2, rows) * 2.0 ** rng.integers(-90, 90, rows)
+    scale[::3] = scale[::3].astype(np.float32)
+    scale[1::3] = (scale[1::3] / 2.0**100).astype(np.float16) * 2.0**-3 + 2.0 ** rng.integers(-9, 9, rows // 3)
+    scale[::7] = 2.0 ** rng.integers(-130, 120, scale[::7].size)
+    cuts = np.array([float(t) for t in decisions(element, cast).thresholds])
+    with np.errstate(over="ignore", under="ignore"):
+        x = (cuts[rng.integers(0, cuts.size, (rows, size))] * scale[:, None]).astype(np.float32)
+    bits = x.view(np.int32) + rng.integers(-4, 5, x.shape).astype(np.int32)
+    x = np.where(np.isfinite(bits.view(np.float32)), bits.view(np.float32), np.float32(1.0))
+    x[::5, ::9] = 0.0
+    x[::5, 1::9] = -0.0
+    for offset in (None, rng.integers(0, 2, rows).astype(np.float64)):
+        if offset is not None and not isinstance(element, nf.FixedPoint):
+            continue
+        quick, slow = (np.empty(x.shape, code_dtype(element.bits)) for _ in range(2))
+        relative_codes(x, scale, element, cast, quick, offset, finite=True)
+        relative_codes(x, scale, element, cast, slow, offset, finite=False)
+        wrong = np.argwhere(quick != slow)
+        assert not wrong.size, [(x[b, i], scale[b], quick[b, i], slow[b, i]) for b, i in wrong[:5]]
+
+
+def test_thresholds_of_54_bits_are_settled_exactly() -> None:
+    """Midpoints of arbitrary float64 entries: the float32 path compares with exact products, whatever their bits."""
+    table = TABLES["table_of_53_bits"]
+    rng = np.random.default_rng(18)
+    cuts = decisions(table, nf.Cast()).thresholds
+    scale = rng.uniform(1, 2, 200).astype(np.float32)
+    near = np.array([[float(cut * Fraction(float(s))) for cut in cuts] for s in scale]).astype(np.float32)
+    x = np.concatenate([near, np.nextafter(near, np.float32(-9)), np.nextafter(near, np.float32(9))], axis=1)
+    codes = np.empty(x.shape, np.uint8)
+    relative_codes(x, scale.astype(np.float64), table, nf.Cast(), codes)
+    for b, s in enumerate(scale):
+        for i, value in enumerate(x[b]):
+            assert codes[b, i] == rounded(table, Fraction(float(value)) / Fraction(float(s)), False, nf.Cast())
