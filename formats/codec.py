@@ -107,12 +107,14 @@ def quantize(
     Returns float32, or float64 for float64 input: each value rounded once from x, scales included.
     Raises ValueError (unknown format, NaN the format cannot hold, blocks that do not divide) and TypeError (dtype).
     """
+    if _is_torch(x):  # before anything else: a compiler traces this function, but not what follows
+        if isinstance(cast, str):
+            fmt, cast = described(fmt, cast, "quantize")
+        return _through_torch("quantize")(x, fmt, axis, cast, pad, tensor_amax)
     axis = whole("quantize", "axis", axis)
     description, how = described(fmt, cast, "quantize")
     _check_amax(description, tensor_amax, "quantize")
     given: dict[str, Any] = {} if tensor_amax is None else {"tensor_amax": tensor_amax}
-    if _is_torch(x):
-        return _through_torch("quantize")(x, description, axis, how, pad, **given)
     array = as_float(x, "quantize")
     if isinstance(description, Sum):
         return sum_codec.quantize(array, description, axis, how, pad)
@@ -216,8 +218,11 @@ def encode_codes(fmt: Scalar | str, x: Any, cast: AnyCast = None, out: NDArray[A
     """The codes of x in a scalar format, unpacked, in x's shape.
 
     out: an array of x's shape and the code's type (uint8 up to 8 bits, uint16 up to 16, uint32 up to 32) to write to.
+    A torch tensor on a GPU, or one being compiled, gives a tensor.
     """
     if _is_torch(x):
+        if _through_torch("on_tensors")(x):
+            return _through_torch("torch_ops").encode_codes(fmt, x, cast)  # type: ignore[attr-defined, no-any-return]
         x = _through_torch("to_numpy")(x, "encode_codes")
     _, how = described(fmt, cast, "encode_codes")
     return scalar_codec.encode_codes(_scalar(fmt, "encode_codes"), as_float(x, "encode_codes"), how, out)
@@ -232,6 +237,8 @@ def decode_codes(
     Raises ValueError naming the first bad code and its index, OverflowError for values outside float64.
     Source: the format's own definition, `fmt.values()`.
     """
+    if _is_torch(codes) and _through_torch("on_tensors")(codes):
+        return _through_torch("decode_codes")(fmt, codes, dtype)  # type: ignore[no-any-return]
     target = np.dtype(out.dtype if out is not None else dtype)
     if target not in (np.float32, np.float64):
         raise TypeError(

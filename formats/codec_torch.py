@@ -15,6 +15,7 @@ from formats import codec, torch_ops
 from formats.block import Format
 from formats.cast import Cast
 from formats.saturation import saturated
+from formats.scalar import Scalar
 
 
 def to_numpy(x: torch.Tensor, door: str) -> Any:
@@ -75,3 +76,11 @@ def quantize(
         tensor_amax = float(tensor_amax)
     result: torch.Tensor = _StraightThrough.apply(x, description, axis, how, pad, tensor_amax)  # type: ignore[no-untyped-call]
     return result
+
+
+def decode_codes(fmt: Scalar | str, codes: torch.Tensor, dtype: Any) -> torch.Tensor:
+    """See formats.decode_codes, for codes on a GPU or being compiled."""
+    wide = dtype in (torch.float64, np.float64) or (
+        not isinstance(dtype, torch.dtype) and np.dtype(dtype) == np.float64
+    )
+    return torch_ops.decode_codes(fmt, codes, torch.float64 if wide else torch.float32)
