@@ -126,7 +126,7 @@ class Scaled:
         for element in candidates_of(self.element):
             if element.bits > 16:
                 raise ValueError(f"Scaled: elements have at most 16 bits, {element.name} has {element.bits}")
-            if element.max_finite <= 0:
+            if element.max_finite <= 0 and RULES[self.rule].kind != "recipe":  # Q4_K's lowerings
                 raise ValueError(f"Scaled: {element.name} has no positive value to scale to")
         if isinstance(self.element, Choice | Pair) and is_power_of_two(self.rule):
             raise ValueError(f"Scaled: rule {self.rule!r} takes one scalar element, got {self.element.name}")

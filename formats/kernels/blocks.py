@@ -254,6 +254,9 @@ def multiply_add(table: Any, codes: Any, offset: Any, scale: Any, shift: Any, od
             if not (np.isfinite(p) and np.isfinite(q)):
                 out[b, i] = value * scale[b] + shift[b]
                 continue
+            if q == 0.0:  # one sum is all there is, and a minus zero in it keeps its sign
+                out[b, i] = odd_sum(p, shift[b]) if odd else p + shift[b]
+                continue
             t, u = two_sum(shift[b], q)
             v, w = two_sum(p, t)
             z = odd_sum(u, w)

@@ -9,6 +9,7 @@ two below E8M0 stop at 2**-127 instead of wrapping round to 2**128.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,14 @@ from formats.cast import DEFAULT, Cast
 from formats.elements import is_scalar
 from formats.encoded import Plane
 from formats.minifloat import Minifloat
-from formats.recipes.common import float32_blocks, magnitudes, plane
-from formats.recipes.nvfp4 import nearest_doubled_e2m1
+from formats.recipes.common import Recipe, float32_blocks, magnitudes, plane
+from formats.recipes.nvfp4 import DOUBLED_E2M1
 
 F32 = np.float32
+PIECE = 1 << 16  # elements at a time
+
+# float32 blocks [n, size], the format, where element codes go: fills these, returns "scale" and "shift" of each block.
+Encoder = Callable[[NDArray[np.float32], Scaled, NDArray[Any]], dict[str, NDArray[np.float32]]]
 
 
 def stored(fmt: Scaled, held: Any, values: NDArray[np.float32], what: str, grid: tuple[int, ...]) -> Plane:
@@ -34,13 +39,29 @@ def stored(fmt: Scaled, held: Any, values: NDArray[np.float32], what: str, grid:
     codes = scalar_codec.encode_codes(held, values.astype(F32, copy=False), DEFAULT)
     top = float(held.max_finite)
     trailing = held.trailing_significand_bits if isinstance(held, Minifloat) else 0
-    beyond = np.abs(values) >= top * (1 + 2.0 ** -(trailing + 2))
+    beyond = np.abs(values.astype(np.float64)) >= top * (1 + 2.0 ** -(trailing + 2))
     if beyond.any():
         raise ValueError(
             f"encode: a {what} of {fmt.name} would be {np.abs(values).max():g}, and {held.name} ends at {top:g}; "
             "scale x first"
         )
     return plane(held, codes.reshape(grid))
+
+
+def _in_pieces(encode: Encoder) -> Recipe:
+    """The recipe that encodes some rows at a time, which stay in the cache, and stores what was found for each."""
+
+    def recipe(blocks: NDArray[Any], fmt: Scaled, cast: Cast, cut: Cut, codes: NDArray[Any]) -> dict[str, Plane]:
+        rows = max(1, PIECE // blocks.shape[1])
+        found: dict[str, NDArray[np.float32]] = {}
+        for start in range(0, blocks.shape[0], rows):
+            piece = slice(start, start + rows)
+            for key, values in encode(float32_blocks(blocks[piece], fmt, cast), fmt, codes[piece]).items():
+                found.setdefault(key, np.empty(blocks.shape[0], F32))[piece] = values
+        return {key: stored(fmt, getattr(fmt, key).format, values, key, cut.grid) for key, values in found.items()}
+
+    recipe.__doc__ = encode.__doc__
+    return recipe
 
 
 def _inverse(d: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -60,20 +81,18 @@ def half_away(x: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.asarray(np.copysign(whole + np.floor(F32(2) * (np.abs(x) - whole)), x), F32)
 
 
-def signed_max(blocks: NDArray[Any], fmt: Scaled, cast: Cast, cut: Cut, codes: NDArray[Any]) -> dict[str, Plane]:
+def _signed_max(x: NDArray[np.float32], fmt: Scaled, codes: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
     """Q4_0, Q5_0: the first of the largest magnitudes, with its sign, becomes the lowest code; halves go up."""
-    x = float32_blocks(blocks, fmt, cast)
     half = 1 << (fmt.element.bits - 1)
     largest = np.take_along_axis(x, np.abs(x).argmax(axis=1)[:, None], axis=1)[:, 0]
     d = largest / F32(-half)
     with np.errstate(over="ignore", invalid="ignore"):
         codes[...] = _clipped(x * _inverse(d) + F32(half + 0.5), 0, 2 * half - 1)
-    return {"scale": stored(fmt, fmt.scale.format, d, "scale", cut.grid)}
+    return {"scale": d}
 
 
-def whole_range(blocks: NDArray[Any], fmt: Scaled, cast: Cast, cut: Cut, codes: NDArray[Any]) -> dict[str, Plane]:
+def _whole_range(x: NDArray[np.float32], fmt: Scaled, codes: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
     """Q4_1, Q5_1: value = code * scale + smallest, scale = (largest - smallest) / largest code; halves go up."""
-    x = float32_blocks(blocks, fmt, cast)
     if fmt.shift is None:
         raise ValueError(f"encode: rule {fmt.rule!r} stores the smallest element of a block as its shift; give one")
     top = (1 << fmt.element.bits) - 1
@@ -81,15 +100,11 @@ def whole_range(blocks: NDArray[Any], fmt: Scaled, cast: Cast, cut: Cut, codes: 
     with np.errstate(over="ignore", invalid="ignore"):
         d = (x.max(axis=1) - low) / F32(top)
         codes[...] = _clipped((x - low[:, None]) * _inverse(d) + F32(0.5), 0, top)
-    return {
-        "scale": stored(fmt, fmt.scale.format, d, "scale", cut.grid),
-        "shift": stored(fmt, fmt.shift.format, low, "shift", cut.grid),
-    }
+    return {"scale": d, "shift": low}
 
 
-def half_away_absmax(blocks: NDArray[Any], fmt: Scaled, cast: Cast, cut: Cut, codes: NDArray[Any]) -> dict[str, Plane]:
+def _half_away_absmax(x: NDArray[np.float32], fmt: Scaled, codes: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
     """Q8_0, TQ1_0, TQ2_0: scale = amax / largest element (127, or 1 of trits), halves away from zero."""
-    x = float32_blocks(blocks, fmt, cast)
     trits = fmt.element.bits == 2
     top = 1 if trits else 127
     d = magnitudes(x) / F32(top)
@@ -97,7 +112,7 @@ def half_away_absmax(blocks: NDArray[Any], fmt: Scaled, cast: Cast, cut: Cut, co
         q = _clipped(half_away(x * _inverse(d)), -top, top)
     q = np.where(np.isnan(q), F32(0), q).astype(np.int8)
     codes[...] = (q + np.int8(1) if trits else q).view(np.uint8)
-    return {"scale": stored(fmt, fmt.scale.format, d, "scale", cut.grid)}
+    return {"scale": d}
 
 
 def floor_of_rounded_log2(x: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -109,13 +124,18 @@ def floor_of_rounded_log2(x: NDArray[np.float32]) -> NDArray[np.int64]:
     return np.floor(np.log2(x.astype(np.float64)).astype(F32)).astype(np.int64)
 
 
-def mxfp4(blocks: NDArray[Any], fmt: Scaled, cast: Cast, cut: Cut, codes: NDArray[Any]) -> dict[str, Plane]:
+def _mxfp4(x: NDArray[np.float32], fmt: Scaled, codes: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
     """MXFP4: exponent of amax less 2; elements by smallest float32 error, ties to the smaller magnitude."""
-    x = float32_blocks(blocks, fmt, cast)
+    from formats.kernels.gguf import nearest_e2m1
+
     held = fmt.scale.format
     if not isinstance(held, Minifloat) or held.bits != 8:
         raise ValueError(f"encode: rule {fmt.rule!r} writes powers of two of 8 bits, got {held!r}")
     amax = magnitudes(x)
     e = np.where(amax > 0, floor_of_rounded_log2(np.where(amax > 0, amax, F32(1))) + 125, 0).clip(0, 254)
-    codes[...] = nearest_doubled_e2m1(x, np.ldexp(F32(1), (e - 128).astype(np.int32)))
-    return {"scale": plane(held, e.astype(np.uint8).reshape(cut.grid))}
+    nearest_e2m1(x, np.ldexp(F32(1), (e - 128).astype(np.int32)), DOUBLED_E2M1[:8], codes)
+    return {"scale": np.ldexp(F32(1), (e - 127).astype(np.int32))}
+
+
+signed_max, whole_range = _in_pieces(_signed_max), _in_pieces(_whole_range)
+half_away_absmax, mxfp4 = _in_pieces(_half_away_absmax), _in_pieces(_mxfp4)
