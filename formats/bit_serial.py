@@ -177,4 +177,4 @@ def table_dot(activations: NDArray[Any], codes: NDArray[Any], bits: int, group: 
     total = -0.5 * activations.astype(np.float64).sum(axis=-1)[:, None] + np.zeros((1, codes.shape[0]))
     for plane, index in enumerate(lookup_indices(codes, bits, group)):
         total = total + 2.0 ** (plane - 1) * look_up(half, index).sum(axis=-1)
-    return total
+    return np.asarray(total)
