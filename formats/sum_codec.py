@@ -17,6 +17,8 @@ def encode(x: NDArray[Any], fmt: Sum, axis: int, cast: Cast, pad: bool) -> Encod
     """Planes "0.codes", "0.scale", "1.codes" and so on, a term after the other."""
     planes: dict[str, Plane] = {}
     rest = x.astype(np.float64)
+    if cast.nan == "zero":  # once: every term would read it as zero anew, and the sum would not be a rounding of it
+        rest[np.isnan(rest)] = 0.0
     place = axis % x.ndim if x.ndim else 0
     for number, term in enumerate(fmt.terms):
         part = block_codec.encode(rest, term, axis, cast, pad)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import studies
+import studies.common  # before a test puts another folder in its place
 from studies import __main__ as cli
 
 TOY = '''"""A study for the tests."""
