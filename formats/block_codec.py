@@ -162,8 +162,10 @@ def decode(encoded: Encoded, dtype: np.dtype[Any]) -> NDArray[Any]:
         raise TypeError(f"decode: {fmt!r} has no scales")
     cut = plan_cut(encoded.shape, fmt.block, encoded.axis, True)
     _check_planes(encoded, fmt, cut)
+    if 0 in cut.shape:
+        return np.empty(cut.shape, dtype)
     plane = encoded.planes["codes"]
-    if is_compound(fmt) and prod(cut.shape):
+    if is_compound(fmt):
         return np.asarray(_decode_compound(plane.codes, fmt, encoded.planes, cut, dtype))
     values, target = Values(fmt, encoded.planes, cut, dtype), Writer(cut, dtype)
     whole = plane.codes.reshape(-1) if plane.layout != "dense" else None
@@ -197,6 +199,8 @@ def _check_planes(encoded: Encoded, fmt: Scaled, cut: Cut) -> None:
     codes = encoded.planes["codes"]
     if codes.size != prod(cut.padded) or codes.format.bits != fmt.element.bits:
         raise ValueError(f"decode: codes of x with shape {encoded.shape} are stored as {cut.padded}, got {codes.shape}")
+    if 0 in cut.shape:
+        return
     for key, field in (("scale", fmt.scale), ("offset", fmt.offset), ("shift", fmt.shift)):
         if field is None:
             continue

@@ -11,7 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from formats.block import Scaled
-from formats.blocking import Cut, Piece, block_range, in_block_order, runs_are_blocks, slab_order, slabs, whole
+from formats.blocking import (
+    Cut,
+    Piece,
+    block_range,
+    field_cut,
+    in_block_order,
+    plan_cut,
+    runs_are_blocks,
+    slab_order,
+    slabs,
+    whole,
+)
 from formats.cast import Cast
 from formats.encoded import Plane
 from formats.plans import code_dtype
@@ -113,8 +124,12 @@ class WholeEncoder:
 
     def __init__(self, job: Job, recipe: WholeRecipe) -> None:
         self._job, self._codes = job, np.empty((prod(job.cut.grid), job.cut.size), code_dtype(job.element.bits))
-        blocks = job.reader.blocks(whole(job.cut))
         self._planes: dict[str, PlaneWriter] = {}
+        if not job.x.size:
+            for key, fmt, shape in _empty_planes(job.fmt, job.cut):
+                self._planes[key] = job.writer(key, fmt, shape)
+            return
+        blocks = job.reader.blocks(whole(job.cut))
         for key, plane in recipe(blocks, job.fmt, job.cast, job.cut, self._codes).items():
             self._planes[key] = job.writer(key, plane.format, plane.shape, plane.layout)
             self._planes[key].data[...] = plane.data
@@ -126,3 +141,19 @@ class WholeEncoder:
     def encode(self, slab: Piece) -> Iterator[tuple[Piece, NDArray[Any]]]:
         """The codes it wrote."""
         yield slab, slab_order(self._codes, slab, self._job.cut).reshape(-1, slab.length)
+
+
+def _empty_planes(fmt: Scaled, cut: Cut) -> Iterator[tuple[str, Scalar, tuple[int, ...]]]:
+    """Key, format and shape of the planes of scales, offsets and shifts of an array without elements."""
+    for key in ("scale", "offset", "shift"):
+        field = getattr(fmt, key)
+        if field is None:
+            continue
+        grid = field_cut(cut, field.block).grid
+        if isinstance(field.format, Scaled):
+            inner: Any = field.format.element
+            yield key, inner, grid
+            for name, part, shape in _empty_planes(field.format, plan_cut(grid, field.format.block, -1, True)):
+                yield f"{key}.{name}", part, shape
+        else:
+            yield key, field.format, grid

@@ -15,6 +15,7 @@ import formats as nf
 from formats.blocking import PIECE, SLAB, Cut, block_range, element_index, pieces, plan_cut, slabs
 from formats.layout import pack, pack_at, unpack, unpack_at
 from formats.plans import code_dtype
+from tests.formats.cases import BLOCKS
 from tests.formats.checks import same_bits
 
 MIB = 1 << 20
@@ -131,6 +132,14 @@ def test_an_empty_array_has_empty_planes(name: str, shape: tuple[int, ...]) -> N
             assert nf.decode(encoded, dtype).shape == nf.quantize(x, name, axis=axis, pad=True).shape == shape
             assert encoded.codes.size == encoded.scales.size == 0
             assert nf.encode(x, name, axis=axis, pad=True, out=encoded) is encoded
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_every_format_of_the_catalogue_takes_an_empty_array(name: str) -> None:
+    x = np.zeros((0, 256), np.float32)
+    encoded = nf.encode(x, name)
+    assert encoded.to_bytes() == b""
+    assert nf.decode(encoded).shape == nf.quantize(x, name).shape == (0, 256)
 
 
 @pytest.mark.parametrize("name", ["nf4:b64", "e5m2:tensor", "int4:b1"])
