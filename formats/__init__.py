@@ -24,7 +24,7 @@ from formats.catalogue import Entry, entries, entry, get, names, register
 from formats.codebook import Codebook
 from formats.codec import decode, decode_codes, encode, encode_codes, quantize
 from formats.describe import Table, describe, table
-from formats.elements import Choice, Pair
+from formats.elements import Choice, Nested, Pair, Promoted
 from formats.encoded import Encoded, Plane
 from formats.exact import Dyadic, Special
 from formats.fixed_point import FixedPoint
@@ -50,10 +50,12 @@ __all__ = [
     "Format",
     "Integer",
     "Minifloat",
+    "Nested",
     "Order",
     "Pair",
     "Plane",
     "Posit",
+    "Promoted",
     "Scalar",
     "Scaled",
     "Sequential",

@@ -8,7 +8,7 @@ from math import prod
 from typing import Any, Literal
 
 from formats.cast import ROUNDINGS, Rounding
-from formats.elements import Choice, Element, Pair, candidates_of, is_scalar
+from formats.elements import Choice, Compound, Element, Nested, Promoted, candidates_of, is_scalar
 from formats.exact import whole
 from formats.fixed_point import FixedPoint
 from formats.layout_names import check_layout, stored_bits
@@ -80,7 +80,7 @@ class Field:
 class Scaled:
     """Elements times a scale shared by a block: value = (element - offset) * scale + shift.
 
-    element: a scalar format, a Choice among several, or a Pair.
+    element: a scalar format, or what formats/elements.py composes of several: Choice, Pair, Promoted, Nested.
     rule: how an encoder chooses the scale of a block whose largest magnitude is amax (formats/rule_names.py has all).
         floor, ceil, even, rceil: a power of two, from the bits of amax;
         absmax: amax / element.max_finite, rounded once to the scale's format, saturating there and never zero where
@@ -93,6 +93,7 @@ class Scaled:
     offset: an integer zero point in the element's own units, or None. The encoder writes
         element.min_finite + round(-min / scale), so that the block's smallest value takes the smallest integer.
     shift: a real added to the block's values, or None.
+    negative: the scale of the negative elements, stored as `scale` is, which is then that of the others; or None.
     layout: how the element codes lie in memory; formats/layout.py lists them. "dense" is a plain bit stream.
     Source: OCP MX v1.0 for blocks of 32 with E8M0; the catalogue gives each named format's.
     """
@@ -105,6 +106,7 @@ class Scaled:
     offset: Field | None = None
     shift: Field | None = None
     layout: str = "dense"
+    negative: Field | None = None
 
     def __post_init__(self) -> None:
         self._read_names()
@@ -128,7 +130,7 @@ class Scaled:
                 raise ValueError(f"Scaled: elements have at most 16 bits, {element.name} has {element.bits}")
             if element.max_finite <= 0 and RULES[self.rule].kind != "recipe":  # Q4_K's lowerings
                 raise ValueError(f"Scaled: {element.name} has no positive value to scale to")
-        if isinstance(self.element, Choice | Pair) and is_power_of_two(self.rule):
+        if isinstance(self.element, Compound) and is_power_of_two(self.rule):
             raise ValueError(f"Scaled: rule {self.rule!r} takes one scalar element, got {self.element.name}")
         if not isinstance(self.scale.format, Scaled) and self.scale.format.max_finite <= 0:
             raise ValueError(f"Scaled: scale format {self.scale.format.name} has no positive value")
@@ -137,10 +139,11 @@ class Scaled:
     def _read_names(self) -> None:
         """Names and bare formats become descriptions; what is neither is a TypeError."""
         element = read_format(self.element, "Scaled: element")
-        if not (isinstance(element, Choice | Pair) or is_scalar(element)):
+        if not (isinstance(element, Compound) or is_scalar(element)):
             raise TypeError(f"Scaled: element must be a scalar format such as 'int4', got {element.name}")
         object.__setattr__(self, "element", element)
-        fields: tuple[tuple[str, Any], ...] = (("scale", self.scale), ("offset", self.offset), ("shift", self.shift))
+        names = ("scale", "offset", "shift", "negative")
+        fields: tuple[tuple[str, Any], ...] = tuple((name, getattr(self, name)) for name in names)
         for name, value in fields:
             if not isinstance(value, Field) and not (name != "scale" and value is None):
                 object.__setattr__(self, name, Field(format=_field_format(value, f"Scaled: {name}")))
@@ -183,13 +186,17 @@ class Scaled:
         One scale a row or a tensor adds nothing here; `Encoded.nbytes` counts it.
         """
         bits = stored_bits(self.layout, self.element.bits)
-        for field in (self.scale, self.offset, self.shift):
+        for field in (self.scale, self.offset, self.shift, self.negative):
             if field is not None:
                 inner = field.format
                 each = inner.bits_per_element if isinstance(inner, Scaled) else Fraction(inner.bits)
                 bits += _share(each, field.block or self.block)
         if isinstance(self.element, Choice):
             bits += _share(Fraction(self.element.selector_bits), self.element.block or self.block)
+        if isinstance(self.element, Promoted):
+            bits += _share(Fraction(self.element.index_bits), self.block)
+        if isinstance(self.element, Nested):
+            bits += self.element.format.bits_per_element - self.element.bits
         return bits
 
 
@@ -238,14 +245,14 @@ def read_format(fmt: Any, what: str) -> Any:
         from formats.catalogue import get
 
         return get(fmt)
-    if not (isinstance(fmt, Scaled | Choice | Pair | Sum) or is_scalar(fmt)):
+    if not (isinstance(fmt, Scaled | Compound | Sum) or is_scalar(fmt)):
         raise TypeError(f"{what} must be a format or its name, such as 'float16', got {fmt!r}")
     return fmt
 
 
 def _field_format(value: Any, what: str) -> Any:
     read = read_format(value, what)
-    if isinstance(read, Choice | Pair | Sum):
+    if isinstance(read, Compound | Sum):
         raise TypeError(f"{what} must be a scalar or scaled format, got {read.name}")
     return read
 
@@ -274,10 +281,11 @@ def bits_per_element(fmt: Format) -> Fraction:
 def element_of(fmt: Format) -> Scalar:
     """The scalar format of the elements: the format itself, or what a Scaled scales.
 
-    Raises ValueError for formats whose elements are not of one scalar format: a Choice, a Pair, a Sum.
+    Raises ValueError for formats whose elements are not of one scalar format: a Choice or a Pair (formats/elements.py),
+    a Sum.
     """
     element = fmt.element if isinstance(fmt, Scaled) else fmt
-    if isinstance(element, Choice | Pair | Sum):
+    if isinstance(element, Compound | Sum):
         raise ValueError(
             f"element_of: the elements of {fmt.name} are not of one scalar format; "
             f"use one of its parts: {', '.join(part.name for part in _parts(element))}"
@@ -285,5 +293,5 @@ def element_of(fmt: Format) -> Scalar:
     return element
 
 
-def _parts(fmt: Choice | Pair | Sum) -> tuple[Any, ...]:
+def _parts(fmt: Compound | Sum) -> tuple[Any, ...]:
     return fmt.terms if isinstance(fmt, Sum) else candidates_of(fmt)

@@ -10,7 +10,7 @@ from formats.block import Block, Field, Format, Scaled, Sum
 from formats.cast import Cast
 from formats.catalogue import entry, get
 from formats.catalogue.entry import Entry
-from formats.elements import Choice, Pair, candidates_of
+from formats.elements import Choice, Nested, Pair, Promoted, candidates_of
 from formats.exact import Dyadic, Special, Value, floor_log2
 from formats.rule_names import RULES
 from formats.scalar import Scalar
@@ -150,6 +150,8 @@ def _scaled(fmt: Scaled) -> list[str]:
         lines.append(f"zero point: {_field_text(fmt.offset)}")
     if fmt.shift is not None:
         lines.append(f"shift added: {_field_text(fmt.shift)}")
+    if fmt.negative is not None:
+        lines.append(f"negative elements have scales of their own: {_field_text(fmt.negative)}")
     if fmt.layout != "dense":
         lines.append(f"codes lie as {fmt.layout}")
     return [*lines, f"{_bits_text(fmt.bits_per_element)} bits per element"]
@@ -161,7 +163,13 @@ def _element_text(element: Any, block: Block) -> str:
         return f"elements {chosen}, chosen for {_block_text(element.block or block)} by {element.criterion}"
     if isinstance(element, Pair):
         normal, outlier = (candidate.name for candidate in candidates_of(element))
-        return f"pairs of {normal}, an outlier above {element.threshold:g} as {outlier} in the place of both"
+        return f"pairs of {normal}, an outlier, from {element.threshold:g} on, as {outlier} in the place of both"
+    if isinstance(element, Promoted):
+        normal, largest = (candidate.name for candidate in candidates_of(element))
+        return f"elements {normal}, the largest of a block in {largest}, found by an index of {element.index_bits} bits"
+    if isinstance(element, Nested):
+        inner = [line for line in _scaled(element.format) if not line.startswith(("scale rule", "codes lie"))]
+        return "integers made of " + "; ".join(inner[:-1])
     return f"elements {element.name}, {real_text(element.min_finite)} to {real_text(element.max_finite)}"
 
 

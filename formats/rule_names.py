@@ -144,6 +144,95 @@ RULES: dict[str, Rule] = {
         means="one real exponent bias a tensor and an integer a channel",
         source="LLM-FP4 fp_linear.py",
     ),
+    "absmax_magnitude": Rule(
+        kind="recipe", means="amax over the element's largest magnitude, of either sign", source="common"
+    ),
+    "mse": Rule(
+        kind="recipe",
+        means="of amax times 1.00, 0.99, ... 0.21 over the largest element the scale of the smallest squared error",
+        source="GPTQ quant.py has the grid, with |error|**2.4",
+    ),
+    "p2vit": Rule(
+        kind="recipe",
+        means="of four powers of two about amax over half the steps that of the smallest squared error",
+        source="P2-ViT minmax.py",
+    ),
+    "ptf": Rule(
+        kind="recipe",
+        means="1, 2, 4 or 8 times one scale of the tensor, by squared error",
+        source="P2-ViT ptf.py; FQ-ViT",
+    ),
+    "llm_fp4_search": Rule(
+        kind="recipe",
+        means="of 100 multiples of the exponent bias of absmax that of the smallest squared error",
+        source="LLM-FP4 fp_linear.py",
+    ),
+    "bitmod": Rule(
+        kind="recipe",
+        means="amax over the largest magnitude in float32 for each candidate; the scale is stored after the elements",
+        source="BitMoD auto_dtype.py, quant_weight_double.py",
+    ),
+    "razer": Rule(
+        kind="recipe",
+        means="four special values tried under six-bit scales, 2**-5 to 28",
+        source="NVFP4-RaZeR quantizer.py",
+    ),
+    "razer_activations": Rule(
+        kind="recipe",
+        means="NVFP4 scales, two special values, chosen as published: not by the element's error",
+        source="NVFP4-RaZeR quantizer.py",
+    ),
+    "ant": Rule(
+        kind="recipe",
+        means="every type at amax times 0.75 to 1.49 over its largest element, by squared error",
+        source="ANT quant_modules.py",
+    ),
+    "olive": Rule(
+        kind="recipe",
+        means="mean and three sigma times 0.75 to 2.49 over the largest ordinary element, by squared error",
+        source="OliVe quant_modules.py",
+    ),
+    "qserve": Rule(
+        kind="recipe",
+        means="a row's scale puts 119 or 120 at its largest, groups are 4 bits times 8-bit integers",
+        source="deepcompressor quantizer/impl, QServe",
+    ),
+    "dgq": Rule(
+        kind="recipe",
+        means="group ranges, then a row's scale of 8-bit group scales, each searched by squared error",
+        source="DGQ quantizer_helper.py",
+    ),
+    "double": Rule(
+        kind="recipe",
+        means="amax, stored less its mean as 8-bit codes in blocks",
+        source="bitsandbytes functional.py",
+    ),
+    "zeroquant_m2": Rule(
+        kind="recipe",
+        means="the largest scale over 2**k, k = ceil(log2(largest / own))",
+        source="ZeroQuant-FP, from memory",
+    ),
+    "amxfp4": Rule(
+        kind="recipe",
+        means="the largest positive and the largest negative element over the format's largest",
+        source="MX-QLLM mx.cuh",
+    ),
+    "mxplus": Rule(
+        kind="recipe",
+        means="floor; the largest element, found by its index, in a format of its own",
+        source="MX+ (arXiv 2510.14557)",
+        scales="e8m0",
+    ),
+    "cvxq": Rule(
+        kind="recipe",
+        means="root mean square about the median, which is the shift",
+        source="CVXQ quantizer.py",
+    ),
+    "shift_log": Rule(
+        kind="recipe",
+        means="one of three quantiles of x less its smallest, which is the shift",
+        source="ADFQ-ViT quant_layer.py",
+    ),
 }
 
 

@@ -3,7 +3,18 @@
 A recipe takes all blocks of an array at once and writes operation by operation what its source does.
 """
 
-from formats.recipes import gguf, microexponents, nvfp4, powers, q4_k, ternary
+from formats.recipes import (
+    choices,
+    gguf,
+    microexponents,
+    mixed,
+    nvfp4,
+    powers,
+    q4_k,
+    search,
+    ternary,
+    two_level,
+)
 from formats.recipes.common import Recipe
 from formats.rule_names import FOUR_OVER_SIX
 
@@ -26,4 +37,22 @@ RECIPES: dict[str, Recipe] = {
     "lqer": powers.lqer,
     "bfp": powers.clamped_floor,
     "llm_fp4": powers.shifted_exponents,
+    "absmax_magnitude": search.absmax,
+    "mse": search.mse,
+    "p2vit": search.p2vit,
+    "ptf": search.factors,
+    "llm_fp4_search": search.llm_fp4,
+    "bitmod": choices.bitmod,
+    "razer": choices.razer,
+    "razer_activations": choices.razer_activations,
+    "ant": choices.ant,
+    "olive": choices.olive,
+    "qserve": two_level.qserve,
+    "dgq": two_level.dgq,
+    "double": two_level.double,
+    "zeroquant_m2": two_level.zeroquant_m2,
+    "amxfp4": mixed.amxfp4,
+    "mxplus": mixed.mxplus,
+    "cvxq": mixed.cvxq,
+    "shift_log": mixed.shift_log,
 }

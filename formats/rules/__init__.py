@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from formats.elements import Compound
 from formats.rules.job import Encoder, Job
 from formats.rules.nvfp4 import te_nvfp4
 from formats.rules.powers import PowerEncoder, PowerRule, ceil, even, floor, rceil
@@ -39,6 +40,8 @@ def encoder(job: Job) -> Encoder:
         return PowerEncoder(job, POWERS[rule])
     if rule in whole_recipes():
         return WholeEncoder(job, whole_recipes()[rule])
+    if rule == "absmax" and isinstance(job.element, Compound):
+        return WholeEncoder(job, whole_recipes()["absmax_magnitude"])  # which looks at the rule
     if rule in RECIPES:
         return RecipeEncoder(job, RECIPES[rule])
     if rule in STATISTICS:

@@ -8,7 +8,7 @@ import torch
 
 from formats.block import Scaled
 from formats.cast import Cast
-from formats.elements import Choice, Pair
+from formats.elements import Compound
 from formats.rule_names import is_power_of_two
 from formats.torch_ops.absmax import check_absmax, quantize_absmax
 from formats.torch_ops.cutting import cut_of, from_blocks, to_blocks
@@ -20,8 +20,9 @@ from formats.torch_ops.words import W32, W64
 def check_blocks(fmt: Scaled, cast: Cast, dtype: torch.dtype) -> None:
     """Raise NotImplementedError by name for what runs on the CPU only."""
     element: Any = fmt.element
-    if isinstance(element, Choice | Pair) or fmt.shift is not None or fmt.scale.combine != "product":
-        what = element.name if isinstance(element, Choice | Pair) else "a shift" if fmt.shift else "combined scales"
+    compound = isinstance(element, Compound) or fmt.negative is not None
+    if compound or fmt.shift is not None or fmt.scale.combine != "product":
+        what = element.name if compound else "a shift" if fmt.shift else "combined scales"
         raise NotImplementedError(f"quantize: {fmt.name} with {what} has no tensor path; pass x.cpu()")
     if fmt.scale.block is not None or fmt.scale.rounding != "ties_to_even":
         raise NotImplementedError(f"quantize: the scales of {fmt.name} have no tensor path; pass x.cpu()")

@@ -10,6 +10,7 @@ from operator import index
 from typing import SupportsIndex, cast
 
 import formats as nf
+from formats.elements import Element
 from hwsim.component import Component, estimated, exact, leaf, leaf_exact, tree
 from hwsim.cost import Cost
 from hwsim.pe.datapath import Design, FixedRegister, FloatRegister
@@ -305,14 +306,15 @@ def float_register(fmt: nf.Minifloat) -> FloatRegister:
     return FloatRegister(significand_bits=fmt.trailing_significand_bits + 1, exponent_bits=fmt.exponent_bits)
 
 
-def _embeds(inner: nf.Format | nf.Choice | nf.Pair, outer: nf.Format | nf.Choice | nf.Pair) -> bool:
+def _embeds(inner: nf.Format | Element, outer: nf.Format | Element) -> bool:
     """Whether every finite value of inner is one of outer, scales being the same."""
     if inner == outer:
         return True
     if isinstance(inner, nf.Scaled) or isinstance(outer, nf.Scaled):
         if not (isinstance(inner, nf.Scaled) and isinstance(outer, nf.Scaled)):
             return False
-        same = (inner.scale, inner.block, inner.offset) == (outer.scale, outer.block, outer.offset)
+        parts = [(fmt.scale, fmt.block, fmt.offset, fmt.shift, fmt.negative) for fmt in (inner, outer)]
+        same = parts[0] == parts[1]
         return same and _embeds(inner.element, outer.element)
     if isinstance(inner, nf.FixedPoint) and isinstance(outer, nf.FixedPoint):
         fits = outer.min_finite <= inner.min_finite and inner.max_finite <= outer.max_finite

@@ -1,0 +1,199 @@
+"""Blocks whose elements are more than one scalar, or have scales by sign: codes to values, and what a cast cut off.
+
+The encoders are recipes (formats/recipes). Arrays are taken whole: what an element is worth may depend on its
+neighbour's code, or on a selector of a larger block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from formats import scalar_codec
+from formats.block import Block, Scaled
+from formats.blocking import Cut, plan_cut
+from formats.cast import Cast
+from formats.elements import Choice, Compound, Nested, Pair, Promoted, candidates_of
+from formats.encoded import Plane
+from formats.plans import decode_tables
+from formats.reference import check_cast
+from formats.scalar import Scalar
+
+FLOAT64 = np.dtype(np.float64)
+
+
+def check_casts(fmt: Scaled, cast: Cast) -> None:
+    """Raise ValueError where any part of the element has no code for what the cast asks for."""
+    for part in candidates_of(fmt.element):
+        check_cast(part, cast)
+
+
+def owners(cut: Cut, block: Block) -> tuple[NDArray[np.int64], tuple[int, ...]]:
+    """For each block of a cut, in order, the number of the larger block that holds it; and the grid of those.
+
+    Raises ValueError where a block of the cut would lie in two of them.
+    """
+    outer = plan_cut(cut.shape, block, cut.axis, True)
+    blocks = int(np.prod(cut.grid, dtype=np.int64))
+    if outer.grid == (1,) * len(outer.grid):  # one for the whole array, flattened or not
+        return np.zeros(blocks, np.int64), outer.grid
+    if outer.flat != cut.flat or any(o % e for o, e in zip(outer.extent, cut.extent, strict=True)):
+        raise ValueError(
+            f"encode: a block of {block.shape} does not hold whole blocks of {cut.extent}; one shared by several "
+            "scales must be made of their blocks"
+        )
+    steps = [o // e for o, e in zip(outer.extent, cut.extent, strict=True)]
+    places = np.indices(cut.grid).reshape(len(cut.grid), -1)
+    inside = [place // step for place, step in zip(places, steps, strict=True)]
+    return np.ravel_multi_index(tuple(inside), outer.grid).astype(np.int64), outer.grid
+
+
+def selectors(fmt: Scaled, planes: Mapping[str, Plane], cut: Cut) -> NDArray[np.int64]:
+    """Which candidate each block's elements are in. Raises ValueError for a plane that does not fit."""
+    assert isinstance(fmt.element, Choice)
+    owner, grid = owners(cut, fmt.element.block or fmt.block)
+    plane = planes["selector"]
+    stored = plane.codes.reshape(-1).astype(np.int64)
+    if stored.size != int(np.prod(grid, dtype=np.int64)):
+        raise ValueError(f"decode: {fmt.name} has a selector per block, stored as {grid}, got {plane.shape}")
+    if stored.max(initial=0) >= len(fmt.element.candidates):
+        raise ValueError(f"decode: selector {stored.max()} is outside 0..{len(fmt.element.candidates) - 1}")
+    return stored[owner]
+
+
+def decode_elements(fmt: Scaled, codes: NDArray[Any], planes: Mapping[str, Plane], cut: Cut) -> NDArray[np.float64]:
+    """Values of [blocks, size] codes before any scale of the owner's, exactly, as float64."""
+    from formats.kernels.elements import chosen_values, pair_values
+
+    element, out = fmt.element, np.empty(codes.shape)
+    tables = _tables(candidates_of(element))
+    if isinstance(element, Choice):
+        chosen_values(tables, selectors(fmt, planes, cut), codes, out)
+    elif isinstance(element, Pair):
+        pair_values(tables[0], tables[1], element.marker, codes, out)
+    elif isinstance(element, Promoted):
+        out[...] = tables[0][codes]
+        rows, places = promoted(planes, *codes.shape)
+        out[rows, places] = tables[1][codes[rows, places]]
+    elif isinstance(element, Nested):
+        out[...] = _nested_values(element.format, codes, planes)
+    else:
+        scalar_codec.decode_codes(element, codes, FLOAT64, out)
+    short = all(not part.has_nan for part in candidates_of(element)) and np.isnan(tables).any()
+    if short and np.isnan(out).any():
+        bad = int(codes[np.isnan(out)][0])
+        raise ValueError(f"decode: code {bad} has no value in {element.name}, which has codes to spare")
+    return out
+
+
+def per_block(planes: Mapping[str, Plane], key: str, blocks: int) -> NDArray[Any]:
+    """The codes of a plane with one a block. Raises ValueError for one that has not."""
+    codes = planes[key].codes.reshape(-1)
+    if codes.size != blocks:
+        raise ValueError(f"decode: there is one {key} a block, {blocks} of them, got {planes[key].shape}")
+    return codes
+
+
+def promoted(planes: Mapping[str, Plane], blocks: int, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The blocks that promote an element, and its place in each."""
+    index = per_block(planes, "index", blocks).astype(np.int64)
+    rows = np.flatnonzero(index < size)
+    return rows, index[rows]
+
+
+def _tables(parts: tuple[Scalar, ...]) -> NDArray[np.float64]:
+    """One table of values a part, as rows of one array; codes that a table lacks are NaN."""
+    tables = np.full((len(parts), 1 << parts[0].bits), np.nan)
+    for row, part in zip(tables, parts, strict=True):
+        values = decode_tables(part)[1]
+        row[: values.size] = values
+    return tables
+
+
+def _nested_values(fmt: Scaled, codes: NDArray[Any], planes: Mapping[str, Plane]) -> NDArray[np.float64]:
+    """(element - offset) * scale + shift in integers, exact in float64."""
+    assert not isinstance(fmt.element, Compound)
+    values = scalar_codec.decode_codes(fmt.element, codes, FLOAT64).reshape(-1, fmt.block.shape[-1])
+
+    def part(key: str) -> NDArray[np.float64]:
+        plane = planes[f"element.{key}"]
+        return scalar_codec.decode_codes(plane.format, plane.codes, FLOAT64).reshape(-1, 1)
+
+    if fmt.offset is not None:
+        values = values - part("offset")
+    values = values * part("scale")
+    if fmt.shift is not None:
+        values = values + part("shift")
+    return np.asarray(values.reshape(codes.shape), np.float64)
+
+
+def decode_blocks(
+    codes: NDArray[Any],
+    fmt: Scaled,
+    planes: Mapping[str, Plane],
+    cut: Cut,
+    scale: NDArray[np.float64],
+    dtype: np.dtype[Any],
+) -> NDArray[Any]:
+    """[blocks, size] values: element * scale, rounded once to dtype. scale: one a block, any shape."""
+    from formats.kernels.quotients import split_product
+
+    values = decode_elements(fmt, codes, planes, cut)
+    each = scale.reshape(-1, 1)
+    if fmt.negative is not None:
+        each = np.where(np.signbit(values), negative_scales(planes, codes.shape[0]), each)
+    if dtype == np.float64:
+        return np.asarray(values * each)
+    with np.errstate(over="ignore", invalid="ignore"):
+        # products of at most 53 bits are exact; wider ones are rounded to odd, so that float32 rounds them but once
+        high, low = split_product.py_func(values, each)
+        bits = high.view(np.int64)
+        inexact = (low != 0) & np.isfinite(high) & np.isfinite(low) & (bits & 1 == 0)
+        high = (bits + np.where(inexact, np.where((low > 0) == (high > 0), 1, -1), 0)).view(np.float64)
+        return np.asarray(high.astype(dtype))
+
+
+def negative_scales(planes: Mapping[str, Plane], blocks: int) -> NDArray[np.float64]:
+    """[blocks, 1] scales of the negative elements."""
+    codes = per_block(planes, "negative", blocks)
+    return scalar_codec.decode_codes(planes["negative"].format, codes, FLOAT64).reshape(-1, 1)
+
+
+def beyond(q: NDArray[np.float64], fmt: Scaled, planes: Mapping[str, Plane], cut: Cut, cast: Cast) -> NDArray[np.bool_]:
+    """Where q, the blocks over their scales, lies beyond what its element could be written as.
+
+    A pair's outliers end at the outlier format's range; an outlier that lost its code to its partner counts as beyond.
+    """
+    from formats.saturation import beyond_range  # saturation calls this file
+
+    element = fmt.element
+    if fmt.negative is not None:  # q is over the other scales
+        plane = planes["scale"]
+        scale = scalar_codec.decode_codes(plane.format, plane.codes, FLOAT64).reshape(-1, 1)
+        q = np.where(q < 0, q * scale / negative_scales(planes, q.shape[0]), q)
+    if isinstance(element, Choice):
+        selector = selectors(fmt, planes, cut)
+        out = np.zeros(q.shape, np.bool_)
+        for k, candidate in enumerate(element.candidates):
+            rows = selector == k
+            out[rows] = beyond_range(q[rows], candidate, cast)
+        return out
+    if isinstance(element, Pair):
+        large = np.abs(q) >= element.threshold
+        if q.shape[1] % 2:
+            large[:, -1] = False
+        lost = np.zeros(q.shape, np.bool_)
+        even = q.shape[1] - q.shape[1] % 2
+        lost[:, 1:even:2] = large[:, 0:even:2] & large[:, 1:even:2]
+        return np.where(large, beyond_range(q, element.outlier, cast) | lost, beyond_range(q, element.normal, cast))
+    if isinstance(element, Promoted):
+        out = beyond_range(q, element.normal, cast)
+        rows, places = promoted(planes, *q.shape)
+        out[rows, places] = beyond_range(q[rows, places], element.largest, cast)
+        return out
+    if isinstance(element, Nested):
+        raise ValueError(f"saturated: {fmt.name} has scales of scales inside its elements; no gradient stops there")
+    return beyond_range(q, element, cast)
