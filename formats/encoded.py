@@ -88,7 +88,7 @@ class Encoded:
     def to_bytes(self) -> bytes:
         """The planes' bytes, one after the other in the order of `planes`; records where the layout has them."""
         name = self.planes["codes"].layout if "codes" in self.planes else "dense"
-        if LAYOUT_NAMES[name].record:
+        if LAYOUT_NAMES[name].record and self.planes["codes"].size:
             from formats.layouts.records import write_records
 
             return write_records(name, self.planes)
