@@ -311,3 +311,43 @@ def test_thresholds_of_54_bits_are_settled_exactly() -> None:
     for b, s in enumerate(scale):
         for i, value in enumerate(x[b]):
             assert codes[b, i] == rounded(table, Fraction(float(value)) / Fraction(float(s)), False, nf.Cast())
+
+
+@pytest.mark.parametrize("ties", ["lower", "upper"])
+def test_a_threshold_times_a_scale_beside_a_float_is_on_its_own_side(ties: Any) -> None:
+    """Cuts just below, at and just above float / scale, to the last of 53 bits: float64 rounds their product onto it.
+
+    Zero as a cut has no float32 below it but the smallest; both zeros belong where `ties` says.
+    """
+    rng = np.random.default_rng(19)
+    for _ in range(300):
+        x, s = (np.float32(v) for v in rng.uniform(1, 2, 2))
+        middle = float(Fraction(float(x)) / Fraction(float(s)))
+        for cut in (np.nextafter(middle, 0), middle, np.nextafter(middle, 9)):
+            table = nf.Codebook(label="cut", bits=2, entries=(-8.0, 0.25, 8.0), cuts=(0.0, float(cut)), ties=ties)
+            near = np.array([x, np.nextafter(x, np.float32(0)), np.nextafter(x, np.float32(9)), 0.0, -0.0], np.float32)
+            tiny = np.array([2.0**-149, -(2.0**-149), -(2.0**-126)], np.float32)
+            row = np.concatenate([near, tiny])[None]
+            codes = np.empty(row.shape, np.uint8)
+            relative_codes(row, np.array([float(s)]), table, nf.Cast(), codes)
+            want = [rounded(table, Fraction(float(v)) / Fraction(float(s)), False, nf.Cast()) for v in row[0]]
+            assert codes[0].tolist() == want, (x, s, cut)
+
+
+@pytest.mark.parametrize("name", ["int4:symmetric", "int8:symmetric", "uint8"])
+def test_halves_that_the_float32_product_misses_are_divided(name: str) -> None:
+    """Quotients within 2**-22 of a half, found among random scales: the product lies on the other side of some."""
+    element: Any = nf.get(name)
+    rng = np.random.default_rng(20)
+    scale = rng.uniform(1, 2, 20000).astype(np.float32)
+    half = rng.integers(0, element.max_integer, scale.size) + 0.5
+    x = (half * scale).astype(np.float32)[:, None]
+    product = x[:, 0] * (np.float32(1) / scale)
+    exact = np.sign(x[:, 0].astype(np.float64) - half * scale.astype(np.float64))  # 33 bits: the product is exact
+    assert (np.sign(product - half.astype(np.float32)) != exact).sum() > 100
+    codes = np.empty(x.shape, np.uint8)
+    relative_codes(x, scale.astype(np.float64), element, nf.Cast(), codes)
+    floor = np.floor(half).astype(np.int64)
+    even = floor + floor % 2
+    want = np.where(exact > 0, floor + 1, np.where(exact < 0, floor, even))
+    assert (codes[:, 0] == np.minimum(want, element.max_integer)).all()
