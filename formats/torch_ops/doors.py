@@ -22,7 +22,7 @@ from formats.scalar import Scalar
 from formats.torch_ops.blocks import check_blocks, quantize_blocks
 from formats.torch_ops.lattice import lattice_of
 from formats.torch_ops.scalar import beyond, codes_of, prepared_dtype, value_bits_of
-from formats.torch_ops.table import needs_tensors, tensors_of
+from formats.torch_ops.table import tensor_count, tensors_of
 from formats.torch_ops.words import W32, W64, widen
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -227,7 +227,7 @@ def _table_count(number: int) -> int:
     word = W64 if program.dtype == torch.float64 or isinstance(program.fmt, Scaled) else W32
     if element.bits > 16 or lattice_of(element, word) is not None:
         return 0
-    return 3 if needs_tensors(element, program.cast, word) else 0
+    return tensor_count(element, program.cast, word)
 
 
 class _Held:

@@ -78,7 +78,8 @@ def lattice_of(fmt: Scalar, word: Word) -> Lattice | None:
     m, first = fmt.trailing_significand_bits, fmt.min_exponent + word.bias
     exact = m == word.trailing and first == 1 and fmt.subnormals and _limit(fmt.max_finite, word) >= word.infinity - 1
     fits = m < word.trailing or exact
-    if not (fits and 1 <= first <= 2 * word.bias and _finite(fmt.min_positive, word)) or fmt.bits > 64:
+    lowest = 0 if word is W32 and m == 0 and not (fmt.subnormals or fmt.zero) else 1  # 0: see rounding._powers_of_two
+    if not (fits and lowest <= first <= 2 * word.bias and _finite(fmt.min_positive, word)) or fmt.bits > 64:
         return None
     floor = half = 0
     if not fmt.subnormals:

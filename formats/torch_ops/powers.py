@@ -1,6 +1,8 @@
 """Blocks under power-of-two scales, on the bits of a tensor: the scale from integer maxima, the lattice moved by it.
 
-No element is ever multiplied or divided, so nothing is rounded but by the format. See formats/kernels/blocks.py.
+On the CPU no element is ever multiplied or divided, so nothing is rounded but by the format, even in a thread that
+flushes subnormals to zero. GPUs know no such mode, and rounding there is bound by integer instructions: float32
+elements are multiplied by the inverse scale and the rounded ones by the scale (see `_by_products`).
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from formats.cast import Cast
 from formats.decisions import range_cuts
 from formats.scalar import Scalar
 from formats.scale_rules import E8M0_BIAS, largest_exponent, trailing_bits
-from formats.torch_ops.lattice import Lattice, end_values, lattice_of
+from formats.torch_ops.additions import adds, nearest, signed
+from formats.torch_ops.lattice import Ends, Lattice, end_values, lattice_of
 from formats.torch_ops.quotients import bits_of_real
 from formats.torch_ops.rounding import ZERO_EXTENDED, contract, extend, rounded
 from formats.torch_ops.words import FLOAT32_MAX, W32, W64, Word, bits_of, pick, select, to_float32, word_of
@@ -46,14 +49,44 @@ def quantize_powers(blocks: torch.Tensor, fmt: Scaled, cast: Cast, mask: bool) -
     negative, u = w >> (word.bits - 1), w & word.magnitude
     seen = select(u > word.infinity, 0, u) if cast.nan in ("zero", "max") else u
     amax = seen.amax(dim=-1, keepdim=True)
-    moved = scale_codes(amax, element, fmt.rule, word) - E8M0_BIAS
+    codes = scale_codes(amax, element, fmt.rule, word)
+    moved = codes - E8M0_BIAS
     finite = amax < word.infinity
-    values = _elements(w, u, negative, moved, element, cast, lattice)
+    if multiplies(blocks.device) and adds(lattice, end_values(element, cast, word), cast):
+        values = _by_products(blocks, codes, lattice, end_values(element, cast, word), cast)
+    else:
+        values = _elements(w, u, negative, moved, element, cast, lattice)
     out = torch.where(finite, values, torch.full_like(values, word.of(float("nan"))))
     if not mask:
         return out, None
     inside = finite & (u < word.infinity)
     return out, (_beyond(u, negative, moved, element, cast, word) & inside) | (u == word.infinity)
+
+
+def multiplies(device: torch.device) -> bool:
+    """Whether products of subnormals are exact on a device whatever its user set: PyTorch's CPU can flush them."""
+    return device.type != "cpu"
+
+
+def _by_products(x: torch.Tensor, codes: torch.Tensor, lattice: Lattice, ends: Ends, cast: Cast) -> torch.Tensor:
+    """Bits of the elements' values under scales of E8M0 codes. Blocks that are not finite give bits without meaning.
+
+    Both products are exact, or do not count. x / scale is a power of two times x: no overflow, for it is below
+    2**(emax + 2); inexact only where it falls below 2**-126, which rounds to zero with or without its last bits (every
+    step is above 2**FINEST). A rounded element is a multiple of 2**FINEST, so that times 2**-127 it is one of 2**-149;
+    and at the other end the scale rules keep the largest element below 2**128.
+    """
+    half = W32.of(2.0**-127)  # code 0, and the inverse of code 254: E8M0's one subnormal float32
+    scale = (codes << W32.trailing).clamp(min=half).view(torch.float32)
+    inverse = ((2 * E8M0_BIAS - codes) << W32.trailing).clamp(min=half).view(torch.float32)
+    scaled = (x * inverse).view(torch.int32)
+    w = bits_of(x)
+    r = nearest(scaled & W32.magnitude, lattice)
+    out = signed((r.view(torch.float32) * scale).view(torch.int32), w, lattice)
+    if cast.nan not in ("zero", "max"):  # a NaN there makes its block one
+        return out
+    shift = (codes - E8M0_BIAS) << W32.trailing
+    return torch.where((w & W32.magnitude) > W32.infinity, _picked(w >> 31, ends.nan, shift, W32), out)
 
 
 def scale_codes(amax: torch.Tensor, element: Scalar, rule: str, word: Word) -> torch.Tensor:
@@ -72,7 +105,8 @@ def scale_codes(amax: torch.Tensor, element: Scalar, rule: str, word: Word) -> t
         up = trailing > select(field > 0, 0, torch.full_like(field, 0x400000))
         code = (field + up.to(torch.int32)).to(word.integer)
     else:
-        ends = extend(amax) if word is W32 else amax
+        # Under floor subnormals, whose exponents lie below 1, get code 0 with or without them.
+        ends = extend(amax) if word is W32 and rule != "floor" else amax
         if rule == "even":  # to the element's significand, halves up
             ends = ends + (1 << (word.trailing - 1 - trailing_bits(element)))
         code = (ends >> word.trailing) - (word.bias - E8M0_BIAS + emax)

@@ -31,11 +31,14 @@ def rounded(
 
     negative: -1 where the sign is set, else 0.  moved: binades the lattice is shifted up by, an int or a tensor.
     extended: u and the result may have exponent fields below 1 (see `extend`); then every significand has its
-    leading bit, and zero is ZERO_EXTENDED.  random: R of each element under a stochastic rounding, int64.
+    leading bit, and zero is ZERO_EXTENDED.  random: R of each element under a stochastic rounding, int64, or int32 of
+    up to random_words.SHORT bits.
     Infinities and NaNs give numbers without meaning.
     """
     if lattice.exact:
         return u
+    if lattice.first == 0:
+        return _powers_of_two(u, negative, lattice, cast, random)
     word, m, rounding = lattice.word, lattice.trailing, cast.rounding
     first = moved + lattice.first
     width = word.trailing
@@ -64,10 +67,11 @@ def rounded(
     kept = significand & -step
     if random is None:
         away = _away(negative, rounding, significand, field, shift, first, lattice)
+        inexact_away = None if away is None else (kept != significand) & away
     else:
-        away = _moves_away(significand - kept, distance, cast, random)
-    if away is not None:
-        kept = torch.where((kept != significand) & away, kept + step, kept)
+        inexact_away = away = _moves_away(significand - kept, distance, width - m, cast, random)
+    if inexact_away is not None:
+        kept = torch.where(inexact_away, kept + step, kept)
     out = select(kept == 0, zero, u - significand + kept)
     far = shift == width + 2
     if away is None:
@@ -104,20 +108,55 @@ def _away(
     raise NotImplementedError(f"quantize: rounding {rounding!r} has no tensor path here; pass x.cpu()")
 
 
-def _moves_away(rest: torch.Tensor, distance: torch.Tensor, cast: Cast, random: torch.Tensor) -> torch.Tensor:
-    """Where the part rest / 2**distance of a gap is large for the random bits: see formats.cast.Cast."""
+def _moves_away(
+    rest: torch.Tensor, distance: torch.Tensor | int, least: int, cast: Cast, random: torch.Tensor
+) -> torch.Tensor:
+    """Where the part rest / 2**distance of a gap is large for the random bits: see formats.cast.Cast. Never for 0.
+
+    least: the smallest distance. rest < 2**24 under int32 random bits, so that a shift by 30 leaves nothing of it.
+    """
     n = cast.random_bits + (cast.rounding == "stochastic_b")
-    wide, excess = rest.to(torch.int64), distance.to(torch.int64) - n
-    down = excess.clamp(min=0, max=62)
-    part = (wide << (-excess).clamp(min=0)) >> down
+    wide, most = rest.to(random.dtype), 30 if random.dtype == torch.int32 else 62
+    excess = distance - n if isinstance(distance, int) else distance.to(random.dtype) - n
+    if isinstance(excess, int):
+        excess = torch.full_like(wide, excess)
+    part, down = wide, excess.clamp(max=most)
+    if least < n:
+        part, down = wide << (-excess).clamp(min=0), down.clamp(min=0)
+    part = part >> down
     if cast.rounding == "stochastic_a":
-        return part + random >= 1 << n
+        return part >= (1 << n) - random
     if cast.rounding == "stochastic_b":
-        return part + 2 * random + 1 >= 1 << n
+        return part >= (1 << n) - 1 - 2 * random
     lost = wide - (part << down)
     half = (torch.ones_like(wide) << down) >> 1
     up = (lost > half) | ((lost == half) & ((part & 1) == 1))
-    return part + (up & (excess > 0)).to(torch.int64) + random >= 1 << n
+    return part + (up & (excess > 0)).to(random.dtype) >= (1 << n) - random
+
+
+def _powers_of_two(
+    u: torch.Tensor, negative: torch.Tensor, lattice: Lattice, cast: Cast, random: torch.Tensor | None
+) -> torch.Tensor:
+    """`rounded` for powers of two from half the smallest normal float on (E8M0): one binade more goes on below field 1.
+
+    Everything below the lowest becomes the lowest, for there is no zero.
+    """
+    width = lattice.word.trailing
+    lead = 1 << width
+    extended = torch.where(u < lead, (u + u - lead).clamp(min=0), u)
+    odd = (extended >> width) & 1  # codes are exponent fields
+    rest = extended & (lead - 1)
+    if cast.rounding in ("ties_to_even", "ties_away"):
+        away = cast.rounding == "ties_away" or lattice.half_up
+        out = (extended + (lead >> 1 if away else odd + (lead >> 1) - 1)) & -lead
+    else:
+        out = extended - rest
+        if random is not None:
+            out = torch.where(_moves_away(rest, width, width, cast, random), out + lead, out)
+        elif cast.rounding != "toward_zero":
+            grows = odd == 0 if cast.rounding == "to_odd" else (negative != 0) == (cast.rounding == "down")
+            out = torch.where((rest != 0) & grows, out + lead, out)
+    return select(out == 0, lattice.floor, out)
 
 
 def _across_gap(

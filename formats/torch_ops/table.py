@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
+from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from formats.cast import Cast
 from formats.decisions import decisions
@@ -16,7 +19,80 @@ from formats.scalar import Scalar
 from formats.torch_ops.lattice import value_bits
 from formats.torch_ops.words import Word, key_of, key_of_value, select
 
-FEW = 16  # intervals that are compared one by one
+FEW = 4  # intervals that are compared one by one
+TREE = 16  # intervals found by bisection alone, which then reads few enough numbers to stay in a cache line or two
+CELL_BITS = 16  # the upper bits of a key, by which larger tables are entered
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """How the interval of a key is found: by arrays of integers, and `steps` comparisons with what they hold.
+
+    "few": one comparison for each threshold, no arrays.
+    "tree": keys in the order of bisection, the root at 1, the children of i at 2 i and 2 i + 1.
+    "cells": by the upper bits of a key, the first interval it can lie in; then a bisection of the keys from there on.
+    "packed": as cells where no two thresholds share a cell: (first interval) << 16 | (lower half of its last key).
+    """
+
+    kind: Literal["few", "tree", "cells", "packed"]
+    steps: int
+    arrays: tuple[NDArray[np.int64], ...]
+    intervals: int  # with those that only pad
+
+    @staticmethod
+    def of(keys: list[int], word: Word) -> Search:
+        """The search of a table; keys ascend."""
+        if len(keys) < FEW:
+            return Search("few", 0, (), len(keys) + 1)
+        if len(keys) < TREE:
+            steps = len(keys).bit_length()
+            padded = keys + [word.magnitude] * ((1 << steps) - 1 - len(keys))
+            return Search("tree", steps, (_in_order_of_bisection(padded),), 1 << steps)
+        last = np.array(keys, np.int64)
+        low = word.bits - CELL_BITS
+        cells = (last >> low) + (1 << (CELL_BITS - 1))
+        most = int(np.bincount(cells).max())
+        first = np.searchsorted(cells, np.arange(1 << CELL_BITS))
+        if most == 1 and low == CELL_BITS and len(keys) < 1 << (CELL_BITS - 1):
+            rest = np.full(1 << CELL_BITS, (1 << CELL_BITS) - 1)  # no key's lower half is above it
+            rest[cells] = last & ((1 << CELL_BITS) - 1)
+            return Search("packed", 1, (first << CELL_BITS | rest,), len(keys) + 1)
+        steps = most.bit_length()
+        spare = np.full(1 << steps, word.magnitude)  # of which a bisection from the last cells may read
+        return Search("cells", steps, (first, np.concatenate([last, spare])), len(keys) + 1)
+
+    def interval(self, key: torch.Tensor, word: Word, arrays: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        """The number of the interval each key lies in: how many thresholds are below it."""
+        if self.kind == "tree":
+            node = torch.ones_like(key)
+            for _ in range(self.steps):
+                node = node + node + (key > _at(arrays[0], node)).to(word.integer)
+            return node - (1 << self.steps)
+        low = word.bits - CELL_BITS
+        cell = _at(arrays[0], (key >> low) + (1 << (CELL_BITS - 1)))
+        if self.kind == "packed":
+            half = (1 << CELL_BITS) - 1
+            return (cell >> CELL_BITS) + ((key & half) > (cell & half)).to(word.integer)
+        for step in reversed(range(self.steps)):
+            cell = cell + ((key > _at(arrays[1], cell + ((1 << step) - 1))).to(word.integer) << step)
+        return cell
+
+
+def _in_order_of_bisection(keys: list[int]) -> NDArray[np.int64]:
+    """2**n - 1 sorted keys level by level from place 1 on."""
+    tree = np.zeros(len(keys) + 1, np.int64)
+    level = 1
+    while level <= len(keys):
+        step = (len(keys) + 1) // level
+        tree[level : 2 * level] = keys[step // 2 - 1 :: step]
+        level *= 2
+    return tree
+
+
+def _at(array: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """array[index] for indices known to lie in it: Inductor guards other ones with comparisons."""
+    found: torch.Tensor = torch.ops.aten._unsafe_index.Tensor(array, [index])
+    return found
 
 
 class Table:
@@ -24,6 +100,7 @@ class Table:
 
     codes, values: one per interval, values as bits.  special_codes, special_values: of NaN with a clear and with a set
     sign bit, and of both infinities.  plain_ends: whether the infinities go with the first and last interval.
+    search: how the interval of a key is found.
     """
 
     def __init__(self, fmt: Scalar, cast: Cast, word: Word) -> None:
@@ -42,6 +119,7 @@ class Table:
         self.values = [value_bits(fmt, code, word) for code in codes]
         self.special_values = tuple(value_bits(fmt, code, word) for code in self.special_codes)
         self.plain_ends = infinite == [codes[-1], codes[0]]
+        self.search = Search.of(keys, word)
 
 
 def _split(keys: list[int], codes: list[int], code: int) -> tuple[list[int], list[int]]:
@@ -62,16 +140,21 @@ def table_of(fmt: Scalar, cast: Cast, word: Word) -> Table:
     return Table(fmt, cast, word)
 
 
-def needs_tensors(fmt: Scalar, cast: Cast, word: Word) -> bool:
-    """Whether a table is too large to be written out."""
-    return len(table_of(fmt, cast, word).codes) > FEW
+def tensor_count(fmt: Scalar, cast: Cast, word: Word) -> int:
+    """How many tensors `tensors_of` gives."""
+    search = table_of(fmt, cast, word).search
+    return 0 if search.kind == "few" else len(search.arrays) + 2
 
 
 def tensors_of(fmt: Scalar, cast: Cast, word: Word, device: torch.device | str) -> tuple[torch.Tensor, ...]:
-    """Keys, values and codes as tensors, for `table_values` and `table_codes`."""
+    """Values, codes and what the search reads as tensors, for `table_values` and `table_codes`."""
     table = table_of(fmt, cast, word)
+    if table.search.kind == "few":
+        return ()
     signed = [code - (1 << word.bits) if code >> (word.bits - 1) else code for code in table.codes]
-    return tuple(torch.tensor(data, dtype=word.integer, device=device) for data in (table.keys, table.values, signed))
+    spare = table.search.intervals - len(signed)
+    data = (table.values + table.values[-1:] * spare, signed + signed[-1:] * spare, *table.search.arrays)
+    return tuple(torch.tensor(part, dtype=word.integer, device=device) for part in data)
 
 
 def table_values(
@@ -79,14 +162,14 @@ def table_values(
 ) -> torch.Tensor:
     """The bits of the values of the intervals that w lies in."""
     table = table_of(fmt, cast, word)
-    out = _looked_up(w, table, word, table.values, tables, 1)
+    out = _looked_up(w, table, word, table.values, tables, 0)
     return _with_specials(out, w, table, word, table.special_values)
 
 
 def table_codes(w: torch.Tensor, fmt: Scalar, cast: Cast, word: Word, tables: tuple[torch.Tensor, ...]) -> torch.Tensor:
     """The codes of the intervals that w lies in."""
     table = table_of(fmt, cast, word)
-    out = _looked_up(w, table, word, table.codes, tables, 2)
+    out = _looked_up(w, table, word, table.codes, tables, 1)
     return _with_specials(out, w, table, word, table.special_codes)
 
 
@@ -99,7 +182,7 @@ def _looked_up(
         for last, value in zip(table.keys, chosen[1:], strict=True):
             out = select(key > last, value, out)
         return out
-    return tables[which][torch.bucketize(key, tables[0])]
+    return _at(tables[which], table.search.interval(key, word, tables[2:]))
 
 
 def _with_specials(
