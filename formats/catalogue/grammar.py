@@ -12,7 +12,22 @@ from dataclasses import replace
 from functools import cache
 
 from formats.block import WHOLE, Block, Field, Format, Scaled, Sum
-from formats.catalogue import binary, bipolar, codebooks, gguf, logs, minifloats, mx, nvfp4, powers, recent
+from formats.catalogue import (
+    binary,
+    bipolar,
+    choices,
+    codebooks,
+    gguf,
+    logs,
+    minifloats,
+    mx,
+    nvfp4,
+    pairs,
+    powers,
+    recent,
+    searched,
+    two_level,
+)
 from formats.catalogue.entry import Entry
 from formats.codebook import Codebook
 from formats.elements import is_scalar
@@ -23,7 +38,22 @@ from formats.posit import Posit
 from formats.rule_names import RULES
 from formats.scalar import Scalar
 
-FAMILIES = (minifloats, codebooks, powers, logs, bipolar, mx, nvfp4, recent, gguf, binary)
+FAMILIES = (
+    minifloats,
+    codebooks,
+    powers,
+    logs,
+    bipolar,
+    mx,
+    nvfp4,
+    recent,
+    gguf,
+    binary,
+    two_level,
+    choices,
+    pairs,
+    searched,
+)
 CATALOGUE: dict[str, Entry] = {entry.name: entry for family in FAMILIES for entry in family.ENTRIES}
 
 ALIASES: dict[str, str] = {

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import formats as nf
 from formats import decode, element_codec, encode, quantize
 from formats.blocking import plan_cut
-from formats.catalogue import choices, pairs, two_level
+from formats.catalogue import choices, pairs, searched, two_level
 from formats.layout import pack
 from formats.recipes.tries import codes_of
 from formats.saturation import saturated
@@ -299,3 +299,32 @@ def test_describe_names_the_parts() -> None:
     assert "negative elements have scales of their own: e5m2" in nf.describe(pairs.AMXFP4)
     assert "integers made of elements uint4" in nf.describe(two_level.qserve("pre"))
     assert "an outlier, from 9.5 on, as olive_int4_outlier" in nf.describe(pairs.olive(INT4))
+
+
+LINES = {line.name: line for family in (choices, pairs, two_level, searched) for line in family.ENTRIES}
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_every_line_encodes_decodes_and_counts_its_bytes(name: str) -> None:
+    fmt: Any = LINES[name].format
+    rng = np.random.default_rng(4)
+    x = (rng.standard_normal((16, 1024)) * np.exp2(rng.integers(-3, 4, (16, 1)))).astype(np.float32)
+    encoded = encode(x, name, cast="as_published")
+    y = decode(encoded)
+    np.testing.assert_array_equal(y.view(np.uint32), quantize(x, name, cast="as_published").view(np.uint32))
+    wide = decode(encoded, np.float64)
+    if fmt.shift is None and name != "nf4_double":  # else float64 rounds what float32 would have rounded
+        np.testing.assert_array_equal(y, wide.astype(np.float32))
+    coarse = "cvxq2" in name or "shiftlog" in name  # two bits; made for one-sided data
+    assert np.sqrt(((wide - x) ** 2).mean() / (x**2).mean()) < (0.9 if coarse else 0.3)
+    planes = sum((plane.size * plane.format.bits + 7) // 8 for plane in encoded.planes.values())
+    assert encoded.nbytes == planes == len(encoded.to_bytes())
+    assert encoded.nbytes * 8 >= x.size * nf.bits_per_element(fmt)
+    assert encoded.nbytes * 8 <= x.size * nf.bits_per_element(fmt) + 16 * 2 * 32 + 64 + 8 * 256
+    again = encode(x, name, out=encode(x[::-1], name), cast="as_published")
+    assert again.to_bytes() == encoded.to_bytes()
+    assert decode(encode(x[:0], name)).shape == (0, 1024)
+    if not fmt.block.flat:
+        np.testing.assert_array_equal(quantize(x.T, name, axis=0, cast="as_published").T, y)
+    with pytest.raises(ValueError, match="x holds NaN"):
+        encode(np.where(x == x[3, 5], np.nan, x), name)

@@ -155,6 +155,10 @@ def test_casts_of_symmetric_formats_commute_with_the_sign(name: str) -> None:
 MONOTONE = [name for name in BLOCKS if isinstance(nf.get(name).element, nf.Scalar)]  # type: ignore[union-attr]
 
 
+# Scales in steps of 1/1024, and an addend of a millionth, do not double.
+NOT_RELATIVE = ("integer_scale_w4_g128", "shiftlog4", "shiftlog6")
+
+
 @pytest.mark.parametrize("name", [*MONOTONE, "int4:g32", "nf4:b64", "uint4:g32:asym", "e4m3fn:tensor"])
 def test_blocks_keep_sign_order_and_scale(name: str) -> None:
     """Within a block a cast is monotone; doubling the block doubles the values, where scales are not at their ends."""
@@ -163,7 +167,8 @@ def test_blocks_keep_sign_order_and_scale(name: str) -> None:
     x = np.sort(np.random.default_rng(6).normal(0, 1, (48, max(64, size))).astype(np.float32), axis=1)
     y = nf.quantize(x, name)
     assert (np.diff(y.reshape(48, -1, min(size, x.shape[1])), axis=2) >= 0).all()
-    same_bits("doubled", nf.quantize(x * 2, name), y * 2)
+    if name not in NOT_RELATIVE:
+        same_bits("doubled", nf.quantize(x * 2, name), y * 2)
     values = {value.fraction for value in fmt.element.values() if isinstance(value, nf.Dyadic)}
     within = {value for value in values if fmt.element.min_finite <= value}
     if fmt.offset is None and fmt.shift is None and within == {-value for value in within}:
