@@ -26,7 +26,8 @@ def encode_nvfp4(
     p, ps = plan32(plan), plan32(scale_plan)
     plain, plain_scale = is_plain(plan), is_plain(scale_plan)
     raw = np.empty(GROUP, np.int32)
-    largest = F32(3.4028234663852886e38)
+    # Of numbers that are not negative the smaller one has the smaller bits, and integer minima vectorise.
+    largest, top_scale = I32(0x7F7FFFFF), F32(block_max).view(I32)
     factors = np.empty(GROUP, F32)
     worst = I32(0)
     for first in range(0, x.shape[0], GROUP):
@@ -39,7 +40,7 @@ def encode_nvfp4(
             worst = I32(max(worst, top))
             factors[b] = I32(top).view(F32)
         for b in range(count):
-            raw[b] = F32(min(factors[b] * to_scale, block_max)).view(I32)
+            raw[b] = min(F32(factors[b] * to_scale).view(I32), top_scale)
         if plain_scale:
             for b in range(count):
                 raw[b] = code32_nearest(raw[b], ps)
@@ -49,7 +50,8 @@ def encode_nvfp4(
         for b in range(count):
             scales[first + b] = raw[b]
         for b in range(count):
-            factors[b] = min(F32(1.0) / F32(scale_table[raw[b]] * tensor_scale), largest)
+            inverse = F32(F32(1.0) / F32(scale_table[raw[b]] * tensor_scale)).view(I32)
+            factors[b] = I32(min(inverse, largest)).view(F32)
         for b in range(count):
             row, target, f = x[first + b], codes[first + b], factors[b]
             if plain:
