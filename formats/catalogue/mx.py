@@ -16,8 +16,8 @@ def mx(element: Scalar, rule: str = "floor") -> Scaled:
 
 def _entry(name: str, element: Scalar, note: str = "") -> Entry:
     return Entry(
-        name=name, format=mx(element), source="OCP MX v1.0", tier="proved", oracle="elements ml_dtypes; blocks under all four scale rules torchao 0.18.0 to_mx",
-        note=note,
+        name=name, format=mx(element), source="OCP MX v1.0", tier="proved", note=note,
+        oracle="elements ml_dtypes; blocks under all four scale rules torchao 0.18.0 to_mx",
     )  # fmt: skip
 
 
