@@ -118,7 +118,7 @@ def _few_thresholds(
     spare = 15 - len(cut.thresholds)
     thresholds = np.array([float(t) for t in cut.thresholds] + [np.inf] * spare)
     owned = np.array([*cut.lower_owns, *[False] * spare], np.int32)
-    bits = max(significant_bits(t) for t in cut.thresholds)
+    bits = max((significant_bits(t) for t in cut.thresholds), default=0)
     return thresholds, owned, np.array(cut.codes, code_dtype(element.bits)), bits
 
 

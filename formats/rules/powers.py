@@ -70,15 +70,22 @@ def even(amax: NDArray[np.float64], element: Scalar) -> NDArray[np.int64]:
 def rceil(amax: NDArray[np.float64], element: Scalar) -> NDArray[np.int64]:
     """Exponent of float32(amax * float32(1 / max)), rounded up as PTX cvt.rp.satfinite.ue8m0x2 does.
 
-    amax is rounded to float32 first, as this rule is defined on float32.
+    amax is rounded to float32 first, as this rule is defined on float32. Where 1 / max is beyond float32 both factors
+    are taken apart: nothing there is subnormal, and so nothing rounds otherwise.
     """
-    inverse = np.float32(1.0) / np.float32(float(element.max_finite))
+    largest = float(element.max_finite)
+    fraction, power = (largest, 0) if largest >= 2.0**-100 else np.frexp(largest)
+    inverse = np.float32(1.0) / np.float32(fraction)
     with np.errstate(over="ignore", under="ignore"):
-        quotient = np.minimum(amax.astype(np.float32), np.finfo(np.float32).max) * inverse
+        single, moved = np.minimum(amax.astype(np.float32), np.finfo(np.float32).max), np.zeros(amax.shape, np.int64)
+        if power:
+            single, by = np.frexp(single)
+            moved = by.astype(np.int64) - int(power)
+        quotient = single * inverse
     bits = quotient.view(np.uint32).astype(np.int64)
     field, trailing = bits >> 23, bits & 0x7FFFFF
     up = np.where(field > 0, trailing > 0, trailing > 0x400000)
-    return np.asarray(field + up - E8M0_BIAS)
+    return np.asarray(np.where(bits == 0, -E8M0_BIAS, field + up - E8M0_BIAS + moved))
 
 
 def power_of_two_codes(amax: NDArray[np.float64], element: Scalar, rule: PowerRule) -> NDArray[np.uint8]:

@@ -351,3 +351,21 @@ def test_halves_that_the_float32_product_misses_are_divided(name: str) -> None:
     even = floor + floor % 2
     want = np.where(exact > 0, floor + 1, np.where(exact < 0, floor, even))
     assert (codes[:, 0] == np.minimum(want, element.max_integer)).all()
+
+
+@pytest.mark.parametrize("top", [2.0**-100, 2.0**-101, 1.75 * 2.0**-127, 3 * 2.0**-140, 2.0**-200])
+def test_tables_of_tiny_values_are_exact_under_every_rule(top: float) -> None:
+    """1 / top is no float32 under rceil, and a largest magnitude may round to zero there."""
+    fmt = nf.Codebook(label="tiny", bits=2, entries=(-top, 0.0, top / 2, top), ties="even")
+    for rule in ("floor", "ceil", "rceil"):
+        for dtype in (np.float32, np.float64):
+            x = adversarial_blocks(shared(fmt, rule, None, 4), dtype, 4, 21)
+            x = np.concatenate([x, np.full((1, 4), np.finfo(dtype).smallest_subnormal)])
+            check_blocks(shared(fmt, rule, None, 4), x, nf.Cast(), formats_codec)
+
+
+def test_a_table_of_one_value_has_no_thresholds() -> None:
+    fmt = nf.Codebook(label="one", bits=1, entries=(1.5, 1.5))
+    x = np.random.default_rng(5).normal(0, 1, (9, 4)).astype(np.float32)
+    for rule in ("absmax", "floor"):
+        check_blocks(shared(fmt, rule), x, nf.Cast(), formats_codec)
