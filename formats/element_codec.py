@@ -7,6 +7,7 @@ neighbour's code, or on a selector of a larger block.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,13 @@ from formats.blocking import Cut, plan_cut
 from formats.cast import Cast
 from formats.elements import Choice, Compound, Nested, Pair, Promoted, candidates_of
 from formats.encoded import Plane
+from formats.layout import unpack_at
 from formats.plans import decode_tables
 from formats.reference import check_cast
 from formats.scalar import Scalar
 
 FLOAT64 = np.dtype(np.float64)
+PIECE = 1 << 15  # elements whose values stay in cache
 
 
 def check_casts(fmt: Scaled, cast: Cast) -> None:
@@ -37,7 +40,7 @@ def owners(cut: Cut, block: Block) -> tuple[NDArray[np.int64], tuple[int, ...]]:
     Raises ValueError where a block of the cut would lie in two of them.
     """
     outer = plan_cut(cut.shape, block, cut.axis, True)
-    blocks = int(np.prod(cut.grid, dtype=np.int64))
+    blocks = prod(cut.grid)
     if outer.grid == (1,) * len(outer.grid):  # one for the whole array, flattened or not
         return np.zeros(blocks, np.int64), outer.grid
     if outer.flat != cut.flat or any(o % e for o, e in zip(outer.extent, cut.extent, strict=True)):
@@ -57,7 +60,7 @@ def selectors(fmt: Scaled, planes: Mapping[str, Plane], cut: Cut) -> NDArray[np.
     owner, grid = owners(cut, fmt.element.block or fmt.block)
     plane = planes["selector"]
     stored = plane.codes.reshape(-1).astype(np.int64)
-    if stored.size != int(np.prod(grid, dtype=np.int64)):
+    if stored.size != prod(grid):
         raise ValueError(f"decode: {fmt.name} has a selector per block, stored as {grid}, got {plane.shape}")
     if stored.max(initial=0) >= len(fmt.element.candidates):
         raise ValueError(f"decode: selector {stored.max()} is outside 0..{len(fmt.element.candidates) - 1}")
@@ -66,27 +69,44 @@ def selectors(fmt: Scaled, planes: Mapping[str, Plane], cut: Cut) -> NDArray[np.
 
 def decode_elements(fmt: Scaled, codes: NDArray[Any], planes: Mapping[str, Plane], cut: Cut) -> NDArray[np.float64]:
     """Values of [blocks, size] codes before any scale of the owner's, exactly, as float64."""
-    from formats.kernels.elements import chosen_values, pair_values
-
-    element, out = fmt.element, np.empty(codes.shape)
-    tables = _tables(candidates_of(element))
-    if isinstance(element, Choice):
-        chosen_values(tables, selectors(fmt, planes, cut), codes, out)
-    elif isinstance(element, Pair):
-        pair_values(tables[0], tables[1], element.marker, codes, out)
-    elif isinstance(element, Promoted):
-        out[...] = tables[0][codes]
-        rows, places = promoted(planes, *codes.shape)
-        out[rows, places] = tables[1][codes[rows, places]]
-    elif isinstance(element, Nested):
-        out[...] = _nested_values(element.format, codes, planes)
-    else:
-        scalar_codec.decode_codes(element, codes, FLOAT64, out)
-    short = all(not part.has_nan for part in candidates_of(element)) and np.isnan(tables).any()
-    if short and np.isnan(out).any():
-        bad = int(codes[np.isnan(out)][0])
-        raise ValueError(f"decode: code {bad} has no value in {element.name}, which has codes to spare")
+    out = np.empty(codes.shape)
+    Elements(fmt, planes, cut).values(codes, 0, out)
     return out
+
+
+class Elements:
+    """What element codes are worth: the tables, and the planes that say which of them a code is read in."""
+
+    def __init__(self, fmt: Scaled, planes: Mapping[str, Plane], cut: Cut) -> None:
+        self._element, self._planes, self._blocks = fmt.element, planes, prod(cut.grid)
+        parts = candidates_of(fmt.element)
+        self.tables = _tables(parts)
+        self._short = all(not part.has_nan for part in parts) and bool(np.isnan(self.tables).any())
+        if isinstance(fmt.element, Choice):
+            self._selector = selectors(fmt, planes, cut)
+        elif isinstance(fmt.element, Promoted):
+            self._index = per_block(planes, "index", self._blocks).astype(np.int64)
+
+    def values(self, codes: NDArray[Any], first: int, out: NDArray[np.float64]) -> None:
+        """Values of the codes [n, size] of blocks `first` and up."""
+        from formats.kernels.elements import chosen_values, pair_values
+
+        element, some = self._element, slice(first, first + codes.shape[0])
+        if isinstance(element, Choice):
+            chosen_values(self.tables, self._selector[some], codes, out)
+        elif isinstance(element, Pair):
+            pair_values(self.tables[0], self.tables[1], element.marker, codes, out)
+        elif isinstance(element, Promoted):
+            chosen_values(self.tables, np.zeros(codes.shape[0], np.int64), codes, out)
+            rows, places = promoted(self._index[some], codes.shape[1])
+            out[rows, places] = self.tables[1][codes[rows, places]]
+        elif isinstance(element, Nested):
+            out[...] = _nested_values(element.format, codes, self._planes, first)
+        else:
+            chosen_values(self.tables, np.zeros(codes.shape[0], np.int64), codes, out)
+        if self._short and np.isnan(out).any():
+            bad = int(codes[np.isnan(out)][0])
+            raise ValueError(f"decode: code {bad} has no value in {element.name}, which has codes to spare")
 
 
 def per_block(planes: Mapping[str, Plane], key: str, blocks: int) -> NDArray[Any]:
@@ -97,9 +117,8 @@ def per_block(planes: Mapping[str, Plane], key: str, blocks: int) -> NDArray[Any
     return codes
 
 
-def promoted(planes: Mapping[str, Plane], blocks: int, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def promoted(index: NDArray[np.int64], size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The blocks that promote an element, and its place in each."""
-    index = per_block(planes, "index", blocks).astype(np.int64)
     rows = np.flatnonzero(index < size)
     return rows, index[rows]
 
@@ -113,20 +132,23 @@ def _tables(parts: tuple[Scalar, ...]) -> NDArray[np.float64]:
     return tables
 
 
-def _nested_values(fmt: Scaled, codes: NDArray[Any], planes: Mapping[str, Plane]) -> NDArray[np.float64]:
-    """(element - offset) * scale + shift in integers, exact in float64."""
+def _nested_values(fmt: Scaled, codes: NDArray[Any], planes: Mapping[str, Plane], first: int) -> NDArray[np.float64]:
+    """(element - offset) * scale + shift in integers, exact in float64; first: the owner's block that comes first."""
     assert not isinstance(fmt.element, Compound)
-    values = scalar_codec.decode_codes(fmt.element, codes, FLOAT64).reshape(-1, fmt.block.shape[-1])
+    size = fmt.block.shape[-1]
+    values = scalar_codec.decode_codes(fmt.element, codes, FLOAT64).reshape(-1, size)
+    start = first * codes.shape[1] // size
 
     def part(key: str) -> NDArray[np.float64]:
         plane = planes[f"element.{key}"]
-        return scalar_codec.decode_codes(plane.format, plane.codes, FLOAT64).reshape(-1, 1)
+        held = unpack_at(plane.data, plane.format.bits, start, values.shape[0])
+        return scalar_codec.decode_codes(plane.format, held, FLOAT64)[:, None]
 
     if fmt.offset is not None:
-        values = values - part("offset")
-    values = values * part("scale")
+        values -= part("offset")
+    values *= part("scale")
     if fmt.shift is not None:
-        values = values + part("shift")
+        values += part("shift")
     return np.asarray(values.reshape(codes.shape), np.float64)
 
 
@@ -139,21 +161,36 @@ def decode_blocks(
     dtype: np.dtype[Any],
 ) -> NDArray[Any]:
     """[blocks, size] values: element * scale, rounded once to dtype. scale: one a block, any shape."""
-    from formats.kernels.quotients import split_product
+    from formats.kernels.elements import scaled, scaled_odd
 
-    values = decode_elements(fmt, codes, planes, cut)
-    each = scale.reshape(-1, 1)
-    if fmt.negative is not None:
-        each = np.where(np.signbit(values), negative_scales(planes, codes.shape[0]), each)
-    if dtype == np.float64:
-        return np.asarray(values * each)
-    with np.errstate(over="ignore", invalid="ignore"):
-        # products of at most 53 bits are exact; wider ones are rounded to odd, so that float32 rounds them but once
-        high, low = split_product.py_func(values, each)
-        bits = high.view(np.int64)
-        inexact = (low != 0) & np.isfinite(high) & np.isfinite(low) & (bits & 1 == 0)
-        high = (bits + np.where(inexact, np.where((low > 0) == (high > 0), 1, -1), 0)).view(np.float64)
-        return np.asarray(high.astype(dtype))
+    elements, each = Elements(fmt, planes, cut), np.ascontiguousarray(scale, np.float64).reshape(-1)
+    out = np.empty(codes.shape, dtype)
+    rows = max(1, PIECE // codes.shape[1])
+    held = np.empty((min(rows, codes.shape[0]), codes.shape[1]))
+    below = None if fmt.negative is None else negative_scales(planes, codes.shape[0]).reshape(-1)
+    # Products of 53 bits are exact in float64; wider ones are rounded to odd there, so that float32 rounds but once.
+    bits = 24 if isinstance(fmt.element, Nested) else significant_bits(elements.tables)  # integers of 24 bits at most
+    bits += max(significant_bits(factor) for factor in (each, below) if factor is not None)
+    multiply = scaled_odd if dtype == np.float32 and bits > 53 else scaled
+    for first in range(0, codes.shape[0], rows):
+        some = slice(first, first + rows)
+        values = held[: codes[some].shape[0]]
+        elements.values(codes[some], first, values)
+        multiply(values, each[some], out[some])
+        if below is not None:
+            negative = np.empty(values.shape, dtype)
+            multiply(values, below[some], negative)
+            np.copyto(out[some], negative, where=np.signbit(values))
+    return out
+
+
+def significant_bits(values: NDArray[np.float64]) -> int:
+    """How many bits from the leading to the last one set the widest of some float64 numbers has; 0 for zeros."""
+    finite = values[np.isfinite(values) & (values != 0)]
+    if not finite.size:
+        return 0
+    significand = (np.frexp(finite)[0] * 2.0**53).astype(np.int64)
+    return 54 - int((significand & -significand).min()).bit_length()
 
 
 def negative_scales(planes: Mapping[str, Plane], blocks: int) -> NDArray[np.float64]:
@@ -191,7 +228,7 @@ def beyond(q: NDArray[np.float64], fmt: Scaled, planes: Mapping[str, Plane], cut
         return np.where(large, beyond_range(q, element.outlier, cast) | lost, beyond_range(q, element.normal, cast))
     if isinstance(element, Promoted):
         out = beyond_range(q, element.normal, cast)
-        rows, places = promoted(planes, *q.shape)
+        rows, places = promoted(per_block(planes, "index", q.shape[0]).astype(np.int64), q.shape[1])
         out[rows, places] = beyond_range(q[rows, places], element.largest, cast)
         return out
     if isinstance(element, Nested):

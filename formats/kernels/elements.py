@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from formats.kernels.jit import kernel
+from formats.kernels.quotients import split_product
 
 
 @kernel
@@ -31,6 +34,27 @@ def pair_values(normal: Any, outlier: Any, marker: Any, codes: Any, out: Any) ->
                 target[i], target[i + 1] = normal[first], normal[second]
         if row.size % 2:
             target[row.size - 1] = normal[row[row.size - 1]]
+
+
+@kernel
+def scaled(values: Any, scale: Any, out: Any) -> None:
+    """out = value * scale, rounded to out's type: for products float64 holds exactly."""
+    for b in range(values.shape[0]):
+        row, target, s = values[b], out[b], scale[b]
+        for i in range(row.size):
+            target[i] = row[i] * s
+
+
+@kernel
+def scaled_odd(values: Any, scale: Any, out: Any) -> None:
+    """The same for wider products: rounded to odd in float64, so that float32 rounds them but once."""
+    for b in range(values.shape[0]):
+        for i in range(values.shape[1]):
+            high, low = split_product(values[b, i], scale[b])
+            bits = np.float64(high).view(np.int64)
+            if low != 0.0 and np.isfinite(low) and not bits & 1:
+                high = np.int64(bits + (1 if (low > 0.0) == (high > 0.0) else -1)).view(np.float64)
+            out[b, i] = high
 
 
 @kernel

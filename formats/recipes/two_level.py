@@ -19,7 +19,7 @@ from formats.elements import Nested, is_scalar
 from formats.encoded import Plane
 from formats.plans import code_dtype
 from formats.recipes.common import float32_blocks, plane
-from formats.recipes.tries import float32_quotients, magnitudes_of, one_level, stored, write
+from formats.recipes.tries import PIECE, float32_quotients, magnitudes_of, one_level, stored, write
 from formats.relative import quotients
 from formats.scalar import Scalar
 
@@ -93,9 +93,25 @@ def dgq(blocks: Array, fmt: Scaled, cast: Cast, cut: Cut, codes: Array) -> dict[
     if inner.offset is None:
         raise ValueError(f"encode: rule {fmt.rule!r} needs groups with an offset, got {inner.name}")
     held, w = one_level(fmt), _groups(x, fmt, inner)
+    kept = np.empty(x.shape[0], F32)
+    steps, zeros = (np.empty(w.shape[:2], F32) for _ in range(2))
+    rows = max(1, PIECE // x.shape[1])  # each is searched for itself, so that what is tried stays in cache
+    for first in range(0, x.shape[0], rows):
+        some = slice(first, first + rows)
+        q, steps[some], zeros[some], kept[some] = _dgq_rows(w[some], held)
+        codes[some] = q.reshape(-1, x.shape[1])
+    return {
+        "scale": plane(held, stored(held, kept, Cast())[0].reshape(cut.grid)),
+        "element.scale": _integers(inner.scale.format, steps),
+        "element.offset": _integers(inner.offset.format, zeros),
+    }
+
+
+def _dgq_rows(w: NDArray[np.float32], held: Scalar) -> tuple[Array, Array, Array, Array]:
+    """Codes, integer scales and zero points of the groups, and the scales of the rows."""
     scale, zero = _dgq_groups(w, held)
-    amax = np.abs(x).max(axis=1)
-    best, kept = np.full(x.shape[0], np.inf), np.ones(x.shape[0], F32)
+    amax = np.abs(w).max(axis=(1, 2), initial=0)
+    best, kept = np.full(w.shape[0], np.inf), np.ones(w.shape[0], F32)
     for i in range(80):
         limit = amax * F32(1.02 - (i + 1) / 80 * 0.82)
         row = np.where(amax > 0, limit / F32(127), F32(1))
@@ -104,14 +120,8 @@ def dgq(blocks: Array, fmt: Scaled, cast: Cast, cut: Cut, codes: Array) -> dict[
         error = ((value.astype(np.float64) - w) ** 2).sum(axis=(1, 2))
         better = error < best
         best, kept = np.where(better, error, best), np.where(better, row, kept).astype(F32)
-    row_codes, row_values = stored(held, kept, Cast())
-    q, step = _dgq_codes(w, scale, zero, row_values.astype(F32), held)
-    codes[...] = q.reshape(x.shape)
-    return {
-        "scale": plane(held, row_codes.reshape(cut.grid)),
-        "element.scale": _integers(inner.scale.format, step),
-        "element.offset": _integers(inner.offset.format, zero),
-    }
+    kept = stored(held, kept, Cast())[1].astype(F32)
+    return *_dgq_codes(w, scale, zero, kept, held), zero, kept
 
 
 def _dgq_groups(w: NDArray[np.float32], held: Scalar) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

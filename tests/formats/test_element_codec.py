@@ -222,6 +222,27 @@ def test_wide_products_are_rounded_once() -> None:
             assert distance <= min(abs(Fraction(float(low)) - exact), abs(Fraction(float(high)) - exact))
 
 
+def test_wide_products_of_either_sign_are_rounded_once() -> None:
+    rng = np.random.default_rng(9)
+    x = rng.standard_normal((32, 16))
+    fmt = nf.Scaled(
+        element="nf4", scale="float64", negative="float64", block=(16,), rule="amxfp4"  # type: ignore[arg-type]
+    )  # fmt: skip
+    encoded = encode(x, fmt)
+    wide = {key: nf.Plane(plane.format, plane.shape, plane.data) for key, plane in encoded.planes.items()}
+    for key in ("scale", "negative"):  # the recipe's own are float32
+        wide[key] = nf.Plane(nf.get("float64"), (32, 1), rng.random((32, 1)).view(np.uint8).reshape(-1))  # type: ignore[arg-type]
+    got = decode(nf.Encoded(fmt, x.shape, 1, wide))
+    element: Any = fmt.element
+    scales = [wide[key].data.view(np.float64) for key in ("scale", "negative")]
+    for row, codes, up, down in zip(got, encoded.codes, *scales, strict=True):
+        for value, code in zip(row, codes, strict=True):
+            exact = element.value(int(code)).fraction
+            exact *= Fraction(float(down if exact < 0 else up))
+            near = [np.nextafter(value, np.float32(end)) for end in (-9, 9)]
+            assert abs(Fraction(float(value)) - exact) <= min(abs(Fraction(float(v)) - exact) for v in near)
+
+
 def test_what_a_cast_cut_off() -> None:
     x = np.array([[1.0, 2, 3, 4, 5, 6, 100, 8]], np.float32)
     fmt = nf.Scaled(element=choices.bitmod(4, choices.FLOAT32).element, scale="float32", block=(8,), rule="bitmod")  # type: ignore[arg-type]
