@@ -87,7 +87,9 @@ def quantize(
     job = _job(x, fmt, axis, cast, pad, None, tensor_amax)
     blocks = encoder(job)
     planes = {key: writer.plane() for key, writer in blocks.planes().items()}
-    if is_compound(fmt) and x.size:
+    if not x.size:
+        return np.empty(job.cut.shape, x.dtype)
+    if is_compound(fmt):
         (slab,) = slabs(job.cut, blocks.limit)
         ((_, codes),) = blocks.encode(slab)
         return np.asarray(_decode_compound(codes, fmt, planes, job.cut, x.dtype))
