@@ -232,5 +232,15 @@ def beyond(q: NDArray[np.float64], fmt: Scaled, planes: Mapping[str, Plane], cut
         out[rows, places] = beyond_range(q[rows, places], element.largest, cast)
         return out
     if isinstance(element, Nested):
-        raise ValueError(f"saturated: {fmt.name} has scales of scales inside its elements; no gradient stops there")
+        return _beyond_groups(q, element.format, planes)
     return beyond_range(q, element, cast)
+
+
+def _beyond_groups(q: NDArray[np.float64], fmt: Scaled, planes: Mapping[str, Plane]) -> NDArray[np.bool_]:
+    """Where q is further than half a step from the first and the last integer that its group's codes make."""
+    assert not isinstance(fmt.element, Compound)
+    ends = np.array([float(fmt.element.min_finite), float(fmt.element.max_finite)])
+    first, last = scalar_codec.encode_codes(fmt.element, ends, Cast())
+    low, high = (_nested_values(fmt, np.full(q.shape, code), planes, 0) for code in (first, last))
+    half = (high - low) / (2 * (ends[1] - ends[0]))
+    return np.asarray((q < low - half) | (q > high + half))

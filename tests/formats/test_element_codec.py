@@ -259,9 +259,14 @@ def test_what_a_cast_cut_off() -> None:
     asymmetric = encode(np.array([[6.0, -0.6] * 16], np.float32), pairs.AMXFP4)
     cut = saturated(np.array([[6.0, -6.0] * 16], np.float32), asymmetric, nf.Cast())
     assert cut.tolist() == [[False, True] * 16]
-    nested = encode(np.ones((1, 128), np.float32), two_level.qserve("pre"))
-    with pytest.raises(ValueError, match="scales of scales inside its elements"):
-        saturated(np.ones((1, 128), np.float32), nested, nf.Cast())
+    x = np.linspace(-3, 3, 128, dtype=np.float32).reshape(1, 128)
+    nested = encode(x, two_level.qserve("post"))
+    assert not saturated(x, nested).any()
+    values, step = decode(nested), nested.scales.item() * 16  # of 240 / 15
+    assert saturated(x * 1.5, nested).tolist() == [
+        [bool(v > values.max() + step / 2 or v < values.min() - step / 2) for v in x[0] * 1.5]
+    ]
+    assert saturated(x * 1.5, nested).sum() > 30
 
 
 def test_planes_that_do_not_fit_are_refused() -> None:
