@@ -1,4 +1,8 @@
-"""Blocks whose elements are not alike: outlier pairs, scales by sign, a largest element in a format of its own."""
+"""Blocks whose elements are not alike: outlier pairs, scales by sign, a largest element in a format of its own.
+
+MicroScopiQ (arXiv 2411.05282) is not here: its code (github.com/georgia-tech-synergy-lab) prunes a weight for every
+outlier by a Hessian and writes no bits, and the paper's layout of outlier halves could not be read.
+"""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from formats.catalogue.entry import Entry
 from formats.catalogue.minifloats import E8M0, minifloat
 from formats.codebook import Codebook
 from formats.fixed_point import FixedPoint
+from formats.scalar import Scalar
 
 ROW = Block(shape=(WHOLE,))
 TENSOR = Block(shape=(WHOLE,), flat=True)
@@ -31,6 +32,11 @@ def factored(bits: int = 8) -> Scaled:
 def companded(bits: int, block: int = 128) -> Scaled:
     """CVXQ of that many bits: groups with a median and a deviation of their own."""
     return Scaled(element=families.cvxq(bits), scale=FLOAT16, shift=FLOAT16, block=Block(shape=(block,)), rule="cvxq")
+
+
+def companded_or_median(bits: int, block: int) -> Scaled | Scalar:
+    """What formats.mixed_widths.encode_widths asks for: CVXQ of 1 to 8 bits, or the format of medians for 0."""
+    return companded(bits, block) if bits else minifloat(5, 10)
 
 
 def shift_log(bits: int) -> Scaled:
@@ -57,7 +63,7 @@ ENTRIES: tuple[Entry, ...] = (
             name=f"cvxq{bits}_g128", format=companded(bits), tier="derived",
             source="CVXQ, github.com/seannz/cvxq be942d3b quantizer.py",
             note="one width for all groups, without its grid search; group size and float16 medians and deviations are "
-            "ours. The source gives each group 0 to 8 bits",
+            "ours. The source gives each group 0 to 8 bits: formats/mixed_widths.py",
         )
         for bits in (2, 3, 4)
     ),

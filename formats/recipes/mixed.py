@@ -101,7 +101,8 @@ def cvxq(blocks: Array, fmt: Scaled, cast: Cast, cut: Cut, codes: Array) -> dict
     Without the source's optional grid search. Both numbers are rounded to their formats before elements are encoded.
     """
     x, element = float32_blocks(blocks, fmt, cast), _scalar(fmt)
-    middle = np.partition(x, (x.shape[1] - 1) // 2, axis=1)[:, (x.shape[1] - 1) // 2]
+    at = (x.shape[1] - 1) // 2
+    middle = np.partition(x, at, axis=1)[:, at]
     shift_codes, shift = stored(_shift_of(fmt), middle, Cast(), False)
     rest = x.astype(np.float64) - middle[:, None]
     scale_codes, scale = stored(one_level(fmt), np.sqrt((rest * rest).mean(axis=1)), Cast())
