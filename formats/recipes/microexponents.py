@@ -34,12 +34,11 @@ def microexponents(blocks: NDArray[Any], fmt: Scaled, cast: Cast, cut: Cut, code
     exponent = _exponents(magnitudes(x)).reshape(cut.grid)
     grouped = _groups(exponent, inner.block.shape[-1], -127)
     shared = np.maximum(grouped.max(axis=-1, keepdims=True), -127)
-    lower = _ungroup((grouped < shared).astype(np.uint8), exponent.shape)
-    scale = _ungroup(np.broadcast_to(shared, grouped.shape), exponent.shape) - lower
+    lower = (grouped < shared).astype(np.uint8)
+    scale = _ungroup(np.broadcast_to(shared, grouped.shape) - lower.astype(np.int64), exponent.shape)
     _elements(x.astype(np.float64), scale.reshape(-1), fmt, cast, codes)
-    assert isinstance(inner.element.bits, int)
     return {
-        "scale": plane(inner.element, lower),  # type: ignore[arg-type]  # a codebook of one bit: code 1 is worth 1/2
+        "scale": plane(inner.element, _whole(lower)),  # type: ignore[arg-type]  # a codebook of one bit: code 1 is worth 1/2
         "scale.scale": plane(inner.scale.format, (shared[..., 0] + 127).astype(np.uint8)),  # type: ignore[arg-type]
     }
 
@@ -68,6 +67,11 @@ def _ungroup(grouped: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     """The inverse of `_groups`."""
     flat = grouped.reshape(*grouped.shape[:-2], -1)
     return np.ascontiguousarray(flat[..., : shape[-1]])
+
+
+def _whole(grouped: NDArray[Any]) -> NDArray[Any]:
+    """Groups side by side, the last one full: a nested scale is stored for whole blocks of its own scale."""
+    return np.ascontiguousarray(grouped).reshape(*grouped.shape[:-2], -1)
 
 
 def _elements(x: NDArray[np.float64], exponent: NDArray[Any], fmt: Scaled, cast: Cast, codes: NDArray[Any]) -> None:
@@ -117,7 +121,7 @@ def hif4(blocks: NDArray[Any], fmt: Scaled, cast: Cast, cut: Cut, codes: NDArray
     k = np.minimum(np.floor(quarters + F32(0.5)), F32(7)).astype(np.uint8)
     codes[...] = k | (np.signbit(x).astype(np.uint8) << 3)
     return {
-        "scale": plane(middle.element, each4),  # type: ignore[arg-type]  # one-bit codebooks: code 1 is worth 2
-        "scale.scale": plane(top.element, each8),  # type: ignore[arg-type]
+        "scale": plane(middle.element, _whole(bit4)),  # type: ignore[arg-type]  # one-bit codebooks: code 1 is worth 2
+        "scale.scale": plane(top.element, _whole(bit8)),  # type: ignore[arg-type]
         "scale.scale.scale": plane(held, scale_codes),
     }

@@ -21,10 +21,13 @@ WORDS = ("int4:g128", "uint4:g128:asym", "int8:channel", "int8:tensor", "nf4:b64
 SCALED_WORDS = ("e2m1fn:g16:scale=e4m3fn", "mxfp4:rule=rceil", "nvfp4:rule=absmax", "int8:g64:scale=e8m0fnu:rule=floor")
 
 
+OWN_NAMES = {"e3m0:none": "e3m0fn", "ue5m3:nan_top": "ue5m3", "e4m3fn:t128x128": "fp8_128x128"}
+
+
 @pytest.mark.parametrize("name", [*NAMED, *BLOCKS, *PARAMETRIC, *WORDS, *SCALED_WORDS])
 def test_get_reads_the_name_of_every_format(name: str) -> None:
     fmt: Any = nf.get(name)
-    assert fmt.name == {"e3m0:none": "e3m0fn", "ue5m3:nan_top": "ue5m3"}.get(name, name)  # these have names of their own
+    assert fmt.name == OWN_NAMES.get(name, name)
     assert nf.get(fmt.name) == fmt == nf.get(fmt)
     assert nf.get(f"  {name} ") == fmt
 

@@ -84,6 +84,17 @@ def test_hif4() -> None:
     assert encoded.nbytes == 36
 
 
+@pytest.mark.parametrize("name", ["mx9", "mx4", "hif4", "nvfp4_4over6", "nvfp4_2d"])
+@pytest.mark.parametrize("width", [24, 40, 100])
+def test_groups_that_are_not_full(name: str, width: int) -> None:
+    """Padding with zeros changes nothing of what is there, along either axis."""
+    x = np.random.default_rng(width).standard_normal((24, width)).astype(np.float32)
+    wide = np.zeros((24, 128), np.float32)
+    wide[:, :width] = x
+    np.testing.assert_array_equal(nf.decode(nf.encode(x, name, pad=True)), nf.quantize(wide, name)[:, :width])
+    np.testing.assert_array_equal(nf.quantize(x.T, name, axis=0, pad=True), nf.quantize(x, name, pad=True).T)
+
+
 def test_ggml_ue4m3() -> None:
     # Printed by gguf 0.19's fp32_to_ue4m3: half up on one bit, a subnormal never reaches 8, and from 248 on it is 0x7E.
     x = np.array([0.001, 0.0009, 7.6 / 512, 1.0625, 1.0624, 240, 247.9, 248, 256, 500, 0, -1], np.float32)
