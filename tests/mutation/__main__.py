@@ -19,11 +19,11 @@ def main() -> int:
     """0 where every defect that ran was killed."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
     parser.add_argument("--jobs", type=int, default=1, help="defects at a time (default 1)")
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="defects whose name holds one of these")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="defects (part of a name) or families")
     parser.add_argument("--list", action="store_true", help="print the defects and stop")
     parser.add_argument("--base", type=Path, help="keep the unmutated copy in this folder, and use one that is there")
     given = parser.parse_args()
-    chosen = [d for d in DEFECTS if not given.only or any(part in d.name for part in given.only)]
+    chosen = [d for d in DEFECTS if not given.only or any(p in d.name or p == d.family for p in given.only)]
     if given.list:
         for d in chosen:
             print(f"{d.name:44} {d.family:12} {d.bug:36} {d.file}")
