@@ -50,8 +50,7 @@ def quantize_blocks(
     cut = cut_of(tuple(x.shape), fmt.block, axis, pad)
     blocks = to_blocks(x, cut)
     if is_power_of_two(fmt.rule):
-        bits, beyond = quantize_powers(blocks, fmt, cast, mask)
-        values = bits.view(x.dtype)
+        values, beyond = quantize_powers(blocks, fmt, cast, mask)
     elif fmt.rule == "te_nvfp4":
         values, beyond = quantize_nvfp4(blocks, fmt, cast, amax, mask)
     else:

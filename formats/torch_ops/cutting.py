@@ -51,7 +51,7 @@ def cut_of(shape: tuple[Any, ...], block: Block, axis: int, pad: bool) -> Tensor
 
 def to_blocks(x: torch.Tensor, cut: TensorCut) -> torch.Tensor:
     """x as [blocks, size], padded with zeros."""
-    source = x.reshape(-1) if cut.flat else x.movedim(cut.axis, -1)
+    source = x.reshape(-1) if cut.flat else _moved(x, cut.axis, -1)
     missing = [p - n for n, p in zip(source.shape, cut.padded, strict=True)]
     if any(not isinstance(n, int) or n for n in missing):
         source = torch.nn.functional.pad(source, [end for n in reversed(missing) for end in (0, n)])
@@ -74,6 +74,12 @@ def from_blocks(blocks: torch.Tensor, cut: TensorCut) -> torch.Tensor:
     if cut.flat:
         return stored[: prod(cut.shape)].reshape(cut.shape)
     moved = (*cut.shape[: cut.axis], *cut.shape[cut.axis + 1 :], cut.shape[cut.axis])
-    for place, extent in enumerate(moved):
-        stored = stored.narrow(place, 0, extent)
-    return stored.movedim(-1, cut.axis)
+    if tuple(cut.padded) != moved:
+        for place, extent in enumerate(moved):
+            stored = stored.narrow(place, 0, extent)
+    return _moved(stored, -1, cut.axis)
+
+
+def _moved(x: torch.Tensor, start: int, end: int) -> torch.Tensor:
+    """x with an axis moved. One that stays costs a compiler its fusion: it would copy the tensor for nothing."""
+    return x if start % x.ndim == end % x.ndim else x.movedim(start, end)

@@ -41,7 +41,7 @@ def lattice_for(fmt: Scaled, word: Word) -> Lattice:
 
 
 def quantize_powers(blocks: torch.Tensor, fmt: Scaled, cast: Cast, mask: bool) -> tuple[torch.Tensor, Any]:
-    """Values of [blocks, size] floats as bits, and where they are saturated (None unless mask)."""
+    """Values of [blocks, size] floats, and where they are saturated (None unless mask)."""
     word = word_of(blocks)
     lattice = lattice_for(fmt, word)
     element: Any = fmt.element
@@ -56,7 +56,8 @@ def quantize_powers(blocks: torch.Tensor, fmt: Scaled, cast: Cast, mask: bool) -
         values = _by_products(blocks, codes, lattice, end_values(element, cast, word), cast)
     else:
         values = _elements(w, u, negative, moved, element, cast, lattice)
-    out = torch.where(finite, values, torch.full_like(values, word.of(float("nan"))))
+    # Numbers, not bits, from here on: Inductor keeps bits that a reshape follows, and copies them.
+    out = torch.where(finite, values.view(word.floating), float("nan"))
     if not mask:
         return out, None
     inside = finite & (u < word.infinity)
