@@ -7,6 +7,7 @@
 Everything named here imports in a fraction of a second; kernels are compiled at their first use.
 """
 
+from formats import families
 from formats.arithmetic.accumulate import (
     Accumulator,
     Chunked,
@@ -72,6 +73,7 @@ __all__ = [
     "encode_codes",
     "entries",
     "entry",
+    "families",
     "get",
     "matmul",
     "names",
