@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,11 +30,38 @@ SEED = 20_261_121
 COUNT = 2**24
 REPEATS = 9
 
-ENCODE = ("e4m3fn", "e5m2", "e3m2fn", "e2m3fn", "e2m1fn", "bfloat16", "e4m3fnuz", "int8", "int4", "nf4")
-DIRECTED = ("e4m3fn", "int8")
+ENCODE = ("e4m3fn", "e5m2", "e3m2fn", "e2m3fn", "e2m1fn", "bfloat16", "e4m3fnuz", "binary8p3se", "int8", "int4")
+ROUNDED = ("e4m3fn", "int8")
+DIRECTED = ("up", "toward_zero", "ties_away", "to_odd")
+STOCHASTIC = ("stochastic_a", "stochastic_b", "stochastic_c")
+SMALL_TABLES = ("nf4", "sf4", "apot4", "log2_4", "flint4")
+TABLES = ("de8", "log2_8", "cvxq6", "flint8", "posit8es2")
+WIDE_TABLES = ("posit16es1", "posit16es2", "binary16p6se")
 DECODE = ("e4m3fn", "e5m2", "e2m1fn", "int8", "nf4")
-BLOCKS = ("mxfp4", "mxfp6_e2m3", "mxfp6_e3m2", "mxfp8_e4m3", "mxfp8_e5m2", "mxint8", "nvfp4", "int4:g128", "nf4:b64")
-BARS = {"encode": 3.0, "decode": 1.5, "packed_mx_floor": 5.0}  # ratios this project holds itself to
+BLOCKS = ("mxfp4", "mxfp6_e2m3", "mxfp6_e3m2", "mxfp8_e4m3", "mxfp8_e5m2", "mxint8")
+TENSOR_SCALED = ("nvfp4", "nf4:tensor", "int4:g128", "nf4:b64", "ternary_absmean")
+PACKED_DECODE = ("mxfp4", "mxfp8_e4m3", "nvfp4", "nf4:b64", "int4:g128")
+SEARCHED = (  # formats that try several encodings, and the plain format of which one encoding is the unit
+    ("bitmod4", "e2m1fn:g128"),
+    ("bitmod3", "e2m1fn:g128"),
+    ("razer_weights", "e2m1fn:g16"),
+    ("ant4", "int4:channel"),
+    ("olive_int4", "int4:channel"),
+    ("ternary_absmedian", "ternary_absmean"),
+    ("nvfp4_4over6", "nvfp4"),
+)
+BARS = {  # ratios this project holds itself to
+    "encode": 2.5,
+    "encode_directed": 3.5,
+    "encode_stochastic": 6.0,
+    "encode_table_16": 2.0,
+    "encode_table_256": 4.0,
+    "encode_table_65536": 10.0,
+    "decode": 1.5,
+    "encode_packed_mx": 4.0,
+    "encode_packed": 6.0,
+    "decode_packed": 3.0,
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,6 +101,7 @@ class Bench:
         self.x: NDArray[np.float32] = np.random.default_rng(SEED).standard_normal(count).astype(np.float32)
         self.copy = np.empty_like(self.x)
         self.repeats = repeats
+        self.cpus = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
         self.copies_s: list[float] = []
         self._timed: list[tuple[str, str, str, float, float | None]] = []
         self._figures: list[Row] = []
@@ -82,9 +111,11 @@ class Bench:
         self.copies_s.append(cpu_seconds(lambda: np.copyto(self.copy, self.x), self.repeats))
         self._timed.append((operation, subject, who, cpu_seconds(function, self.repeats), bar))
 
-    def figure(self, operation: str, subject: str, value: float, bar: float, at_least: bool) -> None:
-        """A figure that is no ratio: `value` against `bar`."""
-        met = value >= bar if at_least else value <= bar
+    def figure(
+        self, operation: str, subject: str, value: float, bar: float | None = None, at_least: bool = False
+    ) -> None:
+        """A figure that is no ratio to a copy: `value` against `bar`, where there is one."""
+        met = None if bar is None else value >= bar if at_least else value <= bar
         row: Row = {"operation": operation, "subject": subject, "who": "bitcost", "ns_per_element": None}
         self._figures.append(row | {"copy_ns_per_element": None, "ratio_to_copy": value, "bar": bar, "met": met})
 
@@ -107,16 +138,24 @@ class Bench:
 
 def encoders(bench: Bench) -> None:
     """Scalar encoding: float32 to codes."""
-    x = bench.x
-    for name in ENCODE:
-        fmt = _scalar(name)
-        out = nf.encode_codes(fmt, x[:1])
-        out = np.empty(x.size, out.dtype)
-        bench.ratio("encode", name, "bitcost", partial(nf.encode_codes, fmt, x, out=out), BARS["encode"])
-    for name in DIRECTED:
-        for rounding in ("up", "toward_zero", "ties_away"):
-            encode = partial(nf.encode_codes, _scalar(name), x, nf.Cast(rounding=rounding), np.empty(x.size, np.uint8))
-            bench.ratio("encode_directed", f"{name} {rounding}", "bitcost", encode, None)
+    for operation, names in (
+        ("encode", ENCODE),
+        ("encode_table_16", SMALL_TABLES),
+        ("encode_table_256", TABLES),
+        ("encode_table_65536", WIDE_TABLES),
+    ):
+        for name in names:
+            _encode(bench, operation, name, name, nf.Cast())
+    for operation, roundings in (("encode_directed", DIRECTED), ("encode_stochastic", STOCHASTIC)):
+        for name in ROUNDED:
+            for rounding in roundings:
+                _encode(bench, operation, f"{name} {rounding}", name, nf.Cast(rounding=rounding))  # type: ignore[arg-type]
+
+
+def _encode(bench: Bench, operation: str, subject: str, name: str, cast: nf.Cast) -> None:
+    fmt = _scalar(name)
+    out = np.empty(bench.x.size, nf.encode_codes(fmt, bench.x[:1]).dtype)
+    bench.ratio(operation, subject, "bitcost", partial(nf.encode_codes, fmt, bench.x, cast, out), BARS[operation])
 
 
 def decoders(bench: Bench) -> None:
@@ -129,12 +168,63 @@ def decoders(bench: Bench) -> None:
 
 
 def block_formats(bench: Bench) -> None:
-    """Block formats: float32 to packed bytes and scales."""
+    """Block formats: float32 to packed bytes and scales, and back; a tensor's own scale is given where there is one."""
     x = bench.x.reshape(-1, 4096)
+    amax = float(np.abs(x).max())
     for name in BLOCKS:
         held = nf.encode(x, name)
-        bar = BARS["packed_mx_floor"] if name.startswith("mx") else None
-        bench.ratio("encode_packed", name, "bitcost", partial(nf.encode, x, name, out=held), bar)
+        bench.ratio("encode_packed", name, "bitcost", partial(nf.encode, x, name, out=held), BARS["encode_packed_mx"])
+    for name in TENSOR_SCALED:
+        given = amax if name in ("nvfp4", "nf4:tensor") else None
+        held = nf.encode(x, name, tensor_amax=given)
+        subject = f"{name}, tensor scale given" if given else name
+        encode = partial(nf.encode, x, name, out=held, tensor_amax=given)
+        bench.ratio("encode_packed", subject, "bitcost", encode, BARS["encode_packed"])
+    held = nf.encode(x, "nvfp4")
+    bench.ratio("encode_packed", "nvfp4", "bitcost", partial(nf.encode, x, "nvfp4", out=held), None)
+    for name in PACKED_DECODE:
+        bench.ratio("decode_packed", name, "bitcost", partial(nf.decode, nf.encode(x, name)), BARS["decode_packed"])
+
+
+def searches(bench: Bench) -> None:
+    """Formats that search, in multiples of one encoding without a search."""
+    x = bench.x[: bench.x.size // 32].reshape(-1, 4096)
+    for name, plain in SEARCHED:
+        multiple = cpu_seconds(partial(nf.encode, x, name), 3) / cpu_seconds(partial(nf.encode, x, plain), 3)
+        bench.figure("encode_search", f"{name}, multiples of {plain}", multiple)
+
+
+def two_threads(bench: Bench) -> None:
+    """Wall time with one and with two threads, for an encoder and for the copy beside it."""
+    if len(bench.cpus) < 2:
+        return
+    os.sched_setaffinity(0, bench.cpus)
+    out = np.empty(bench.x.size, np.uint8)
+    half = bench.x.size // 2
+    parts = (slice(0, half), slice(half, None))
+
+    def encode(part: slice) -> None:
+        nf.encode_codes("e4m3fn", bench.x[part], None, out[part])
+
+    def copy(part: slice) -> None:
+        np.copyto(bench.copy[part], bench.x[part])
+
+    with ThreadPoolExecutor(2) as pool:
+        for subject, work in (("encode e4m3fn", encode), ("np.copyto", copy)):
+            one = _wall_seconds(lambda work=work: [work(part) for part in parts], bench.repeats)  # type: ignore[misc]
+            two = _wall_seconds(lambda work=work: list(pool.map(work, parts)), bench.repeats)  # type: ignore[misc]
+            bench.figure("two_threads", f"{subject}, times as fast as one thread", one / two)
+    os.sched_setaffinity(0, {min(bench.cpus)})
+
+
+def _wall_seconds(function: Callable[[], object], repeats: int) -> float:
+    """Shortest wall time of one call: threads on a shared machine wait for others."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return min(times)
 
 
 def peers(bench: Bench) -> None:
@@ -212,11 +302,11 @@ def _scalar(name: str) -> nf.Scalar:
 
 def run(out: Path, args: argparse.Namespace) -> None:
     """Measure, write speed.csv, draw, and print the table."""
-    progress = Progress("speed", 5)
+    progress = Progress("speed", 7)
     provenance = Provenance.now(study="speed", seed=SEED)
-    pinned = pin_to_one_cpu()
     bench = Bench(args.count, args.repeats)
-    for step in (encoders, decoders, block_formats, peers, cost_models):
+    pinned = pin_to_one_cpu()
+    for step in (encoders, decoders, block_formats, searches, peers, cost_models, two_threads):
         progress(step.__doc__.rstrip(".") if step.__doc__ else step.__name__)
         step(bench)
     spread = f"{min(bench.copies_s) / bench.copy_s:.2f}..{max(bench.copies_s) / bench.copy_s:.2f} of its median"
@@ -224,7 +314,7 @@ def run(out: Path, args: argparse.Namespace) -> None:
     write_csv(bench.rows, out / "speed.csv", replace(provenance, notes=(("conditions", conditions),)))
     for row in bench.rows:
         bar = "" if row["bar"] is None else f"   bar {row['bar']:g} {'met' if row['met'] else 'MISSED'}"
-        print(f"{row['operation']:<16} {row['subject']:<34} {row['who']:<10} {row['ratio_to_copy']:>12.2f}{bar}")
+        print(f"{row['operation']:<18} {row['subject']:<40} {row['who']:<10} {row['ratio_to_copy']:>12.2f}{bar}")
     draw(out / "speed.csv", out)
 
 
