@@ -157,8 +157,8 @@ def _keep_positive(job: Job, slab: Piece, piece: Piece, codes: NDArray[Any], pla
     keep_positive(runs, job.element, codes, zero)
 
 
-def decode(encoded: Encoded, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """The values of an Encoded of a Scaled format."""
+def decode(encoded: Encoded, dtype: np.dtype[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
+    """The values of an Encoded of a Scaled format, in `out` where its planes can be read a piece at a time."""
     fmt = encoded.format
     if not isinstance(fmt, Scaled):
         raise TypeError(f"decode: {fmt!r} has no scales")
@@ -169,7 +169,7 @@ def decode(encoded: Encoded, dtype: np.dtype[Any]) -> NDArray[Any]:
     plane = encoded.planes["codes"]
     if is_compound(fmt):
         return np.asarray(_decode_compound(plane.codes, fmt, encoded.planes, cut, dtype))
-    values, target = Values(fmt, encoded.planes, cut, dtype), Writer(cut, dtype)
+    values, target = Values(fmt, encoded.planes, cut, dtype), Writer(cut, dtype, out)
     whole = plane.codes.reshape(-1) if plane.layout != "dense" else None
     element = _scalar_element(fmt)
     spare = len(element.values()) < 1 << element.bits  # a codebook with codes that do not exist

@@ -261,10 +261,10 @@ class Reader:
 
 
 class Writer:
-    """The reverse: an array of x's shape, filled a piece at a time."""
+    """The reverse: an array of x's shape, filled a piece at a time. out: a contiguous one to fill, or None."""
 
-    def __init__(self, cut: Cut, dtype: Any) -> None:
-        self.array: NDArray[Any] = np.empty(cut.shape, dtype)
+    def __init__(self, cut: Cut, dtype: Any, out: NDArray[Any] | None = None) -> None:
+        self.array: NDArray[Any] = np.empty(cut.shape, dtype) if out is None else out
         self._target = self.array.reshape(-1) if cut.flat else np.moveaxis(self.array, cut.axis, -1)
         self._held = np.empty(0, dtype)
 

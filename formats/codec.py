@@ -182,9 +182,11 @@ def decode(
     *,
     order: Literal["exact", "as_published"] = "exact",
     tensor_amax: float | None = None,
+    out: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
     """The values of an `Encoded`, in the shape it was encoded from.
 
+    out: a contiguous array of that shape and dtype to write to; it is returned.
     dtype: float32 (default) or float64. order: "exact" rounds the exact product of the parts once; "as_published" does
     the float32 operations of the format's source one by one, where it has an order of its own (decode_order.py).
     tensor_amax: the largest magnitude of the tensor, which TransformerEngine's order reads instead of its scale.
@@ -194,6 +196,19 @@ def decode(
         raise TypeError(f"decode: dtype must be float32 or float64, got {target}")
     if order not in ("exact", "as_published"):
         raise ValueError(f"decode: order must be 'exact' or 'as_published', got {order!r}")
+    if out is not None:
+        if (out.shape, out.dtype) != (encoded.shape, target) or not (out.flags.c_contiguous and out.flags.writeable):
+            raise ValueError(
+                f"decode: out must be a writeable, contiguous {target} array of shape {encoded.shape}, "
+                f"got {out.dtype} {out.shape}"
+            )
+        if order == "exact" and isinstance(encoded.format, Scaled):
+            values = block_codec.decode(encoded, target, out)
+        else:
+            values = decode(encoded, target, order=order, tensor_amax=tensor_amax)
+        if values is not out:
+            out[...] = values
+        return out
     if order == "as_published":
         from formats.decode_order import decode_as_published
 

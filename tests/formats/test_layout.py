@@ -224,3 +224,16 @@ def test_an_out_of_another_format_shape_or_axis_is_refused() -> None:
         nf.decode_codes("e4m3fn", np.zeros(3, np.uint8), out=np.empty(4))
     with pytest.raises(TypeError, match="values are float32 or float64, got out of dtype int64"):
         nf.decode_codes("e4m3fn", np.zeros(3, np.uint8), out=np.empty(3, np.int64))
+
+
+@pytest.mark.parametrize("name", ["mxfp4", "nvfp4", "uint4:g32:asym", "bitmod4", "bcq2", "e4m3fn", "e4m3fn:t32x32"])
+def test_decode_writes_where_it_is_told(name: str) -> None:
+    x = np.random.default_rng(8).standard_normal((64, 128)).astype(np.float32)
+    encoded = nf.encode(x, name)
+    for dtype in (np.float32, np.float64):
+        out = np.full(x.shape, np.nan, dtype)
+        assert nf.decode(encoded, dtype, out=out) is out
+        np.testing.assert_array_equal(out, nf.decode(encoded, dtype))
+    for bad in (np.empty((64, 127), np.float32), np.empty(x.shape), np.empty((128, 64), np.float32).T):
+        with pytest.raises(ValueError, match=r"out must be a writeable, contiguous float32 array of shape \(64, 128\)"):
+            nf.decode(encoded, out=bad)
