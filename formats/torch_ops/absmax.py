@@ -65,7 +65,6 @@ def quantize_absmax(
     x = tame.view(torch.float32).double()
     if fmt.offset is not None:
         values, clipped = _with_zero_point(x, tame, nan, fmt, cast, mask)
-        out = bits_of(values)
     else:
         extent = _extent(tame, tensor_amax)
         scale = _scale(extent, fmt.element.max_finite, fmt)
@@ -75,10 +74,10 @@ def quantize_absmax(
         product = bits_of((held.view(torch.float64) * scale).to(torch.float32))
         lost = (held & W64.magnitude) > W64.infinity
         sign = torch.where(held < 0, W32.of(-float("nan")), torch.full_like(w, W32.of(float("nan"))))
-        out = torch.where(lost, sign, product)
+        values = torch.where(lost, sign, product).view(torch.float32)
         clipped = beyond(q, fmt.element, cast) & ~infinite if mask else None  # type: ignore[arg-type]
-    out = torch.where(infinite, torch.full_like(out, W32.of(float("nan"))), out)
-    return out.view(torch.float32), clipped
+    # Numbers, not bits, from here on: Inductor keeps bits that a reshape follows, and copies them.
+    return torch.where(infinite, float("nan"), values), clipped
 
 
 def _extent(w: torch.Tensor, tensor_amax: torch.Tensor | float | None) -> torch.Tensor:

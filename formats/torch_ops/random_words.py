@@ -18,7 +18,9 @@ def random_of(x: torch.Tensor, cast: Cast) -> torch.Tensor | None:
     index = torch.arange(x.numel(), dtype=torch.int64, device=x.device).reshape(x.shape)
     if wraps(x, cast):
         salt = salt_of(cast.seed, 0)
-        word = mix_wrapping(mix_wrapping(index.to(torch.int32)) ^ (salt - (salt >> 31 << 32)))
+        word = _almost_mixed(mix_wrapping(index.to(torch.int32)) ^ (salt - (salt >> 31 << 32)))
+        if cast.random_bits > 16:  # the last step of `mix` leaves the upper half as it is
+            word = word ^ _shifted(word, 16)
         return _shifted(word, 32 - cast.random_bits)
     low = mix(index & MASK)
     # Beyond 2**32 elements the high word of the index changes what all elements below share.
@@ -53,11 +55,13 @@ def mix(u: torch.Tensor) -> torch.Tensor:
 
 def mix_wrapping(u: torch.Tensor) -> torch.Tensor:
     """`mix` in int32, for devices whose products wrap around."""
-    u = u ^ _shifted(u, 16)
-    u = u * 0x7FEB352D
-    u = u ^ _shifted(u, 15)
-    u = u * (0x846CA68B - (1 << 32))
+    u = _almost_mixed(u)
     return u ^ _shifted(u, 16)
+
+
+def _almost_mixed(u: torch.Tensor) -> torch.Tensor:
+    u = (u ^ _shifted(u, 16)) * 0x7FEB352D
+    return (u ^ _shifted(u, 15)) * (0x846CA68B - (1 << 32))
 
 
 def _shifted(u: torch.Tensor, by: int) -> torch.Tensor:
