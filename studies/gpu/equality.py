@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 import formats as nf
 from formats import torch_ops
 from formats.saturation import saturated
-from studies.gpu.inputs import block_probes, scalar_probes
+from studies.gpu.inputs import block_edges, block_probes, scalar_probes
 
 NAN = nf.Cast(nan="zero")
 BOOK = nf.Codebook(
@@ -24,17 +24,33 @@ SCALARS: tuple[Any, ...] = (
     "e4m3fn", "e5m2", "e4m3fnuz", "e5m2fnuz", "e4m3b11fnuz", "e3m4", "e3m2fn", "e2m3fn", "e2m1fn", "e8m0fnu", "ue4m3",
     "bfloat16", "tf32", "float16", "float32", "float64", "e3m0:none", "e4m0:ieee", "e3m1:ieee:nosub",
     "e2m2:nan_top:nozero", "ue4m0:none:nozero", "e8m1:none:bias149", "e8m3:ieee", "int8", "int4", "uint4",
-    "int16", "int8:symmetric:f6", "uint3:f-64", "nf4", BOOK,
+    "int16", "int8:symmetric:f6", "uint3:f-64", "nf4", "posit8es2", "posit16es1", BOOK,
 )  # fmt: skip
 BLOCKS = (
     "mxfp4", "mxfp8_e4m3", "mxfp8_e5m2", "mxfp6_e3m2", "mxfp6_e2m3", "mxint8", "mxfp4:rule=ceil",
     "mxfp8_e4m3:rule=even", "mxfp8_e5m2:rule=rceil", "nvfp4", "int4:g32", "uint4:g32:asym", "int8:channel",
     "int8:tensor", "nf4:b64", "e4m3fn:tensor", "e4m3fn:t16x16", "int4:g32:scale=e4m3fn",
 )  # fmt: skip
-COMPILED: tuple[Any, ...] = (
-    "e4m3fn", "e5m2fnuz", "e2m1fn", "bfloat16", "e3m0:none", "int8", "nf4", BOOK, "mxfp4", "mxint8", "nvfp4",
-    "int4:g32",
-)  # fmt: skip
+COMPILED: tuple[tuple[Any, tuple[str, ...]], ...] = (
+    ("e4m3fn", ("ties_to_even", "up", "stochastic_a", "stochastic_b", "stochastic_c")),
+    ("mxfp8_e4m3", ("ties_to_even",)),
+    ("mxfp4:rule=ceil", ("ties_to_even",)),
+    ("mxfp6_e2m3:rule=even", ("ties_to_even",)),
+    ("mxfp8_e5m2:rule=rceil", ("ties_to_even",)),
+    ("mxint8", ("ties_to_even", "up")),
+    ("nvfp4", ("ties_to_even",)),
+    ("e8m0fnu", ("ties_to_even", "stochastic_a")),
+    ("nf4", ("ties_to_even", "up")),
+    (BOOK, ("ties_to_even", "up")),
+    ("posit16es1", ("ties_to_even",)),
+    ("e5m2fnuz", ("ties_to_even",)),
+    ("e2m1fn", ("ties_to_even", "up")),
+    ("bfloat16", ("ties_to_even", "up")),
+    ("e3m0:none", ("ties_to_even",)),
+    ("int8", ("ties_to_even",)),
+    ("nf4:b64", ("ties_to_even",)),
+    ("int4:g32", ("ties_to_even",)),
+)
 
 
 def casts_of(fmt: Any, quick: bool) -> Iterator[nf.Cast]:
@@ -93,14 +109,16 @@ def expected(fmt: Any, cast: nf.Cast, x: NDArray[Any]) -> tuple[NDArray[Any], ND
         values.sum().backward()  # type: ignore[no-untyped-call]
         assert leaf.grad is not None
         return values.detach().numpy(), (leaf.grad == 0).numpy(), "torch on the CPU"
-    return nf.quantize(x, fmt, cast=cast), saturated(x, nf.encode(x, fmt, cast=cast), cast), "numpy"
+    with np.errstate(invalid="ignore"):  # signalling NaNs are cast too
+        return nf.quantize(x, fmt, cast=cast), saturated(x, nf.encode(x, fmt, cast=cast), cast), "numpy"
 
 
 def probes(fmt: Any, cast: nf.Cast, count: int) -> NDArray[np.float32]:
     """Inputs that suit a format: blocks for block formats, without the infinities their rules refuse."""
     if isinstance(fmt, nf.Scaled):
         rows = max(64, count // 64 // 64 * 16)
-        return block_probes(rows, 64, fmt.rule in ("absmax", "te_nvfp4")) * np.float32(1)
+        finite = fmt.rule in ("absmax", "te_nvfp4")
+        return np.concatenate([block_edges(64), block_probes(rows, 64, finite) * np.float32(1)])
     return scalar_probes(fmt, cast, count)
 
 
@@ -126,16 +144,15 @@ def eager(device: str, quick: bool, deadline: float) -> list[dict[str, Any]]:
 def compiled(device: str, quick: bool, deadline: float) -> list[dict[str, Any]]:
     """Fewer formats, compiled whole."""
     rows: list[dict[str, Any]] = []
-    names = COMPILED[:2] + COMPILED[8:9] if quick else COMPILED
-    for name in names:
+    for name, roundings in COMPILED[:3] if quick else COMPILED:
         fmt = nf.get(name)
-        for rounding in ("ties_to_even",) if quick or isinstance(fmt, nf.Scaled) else ("ties_to_even", "up"):
+        for rounding in roundings[:1] if quick else roundings:
             if time.monotonic() > deadline:
                 return [*rows, {"stopped": "out of time"}]
             cast = nf.Cast(rounding=rounding, nan="zero")  # type: ignore[arg-type]
             torch._dynamo.reset()
             run = torch.compile(lambda t, f=fmt, c=cast: torch_ops.quantize(t, f, -1, c), fullgraph=True, dynamic=False)
-            x = probes(fmt, cast, 1 << (10 if quick else 22))
+            x = probes(fmt, cast, 1 << (10 if quick else 20))
             start = time.monotonic()
             row = guarded(
                 {"format": str(name)[:40], "rounding": rounding},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -57,3 +58,25 @@ def block_probes(rows: int, size: int, finite: bool) -> NDArray[np.float32]:
     five = rng.integers(-(2**22), 2**22, (rows - 4 * part, size)).astype(np.int64)
     subnormal = (np.abs(five).astype(np.uint32) | ((five < 0).astype(np.uint32) << np.uint32(31))).view(np.float32)
     return np.concatenate([one, two, three, four, subnormal])
+
+
+@cache
+def block_edges(size: int) -> NDArray[np.float32]:
+    """[rows, size], rows a multiple of 16: largest magnitudes at and beside powers of two, 2**-149 to float32's end.
+
+    Elements of the same block, and far smaller ones; and rows of whole and half steps at every scale, where ties lie.
+    """
+    rng = np.random.default_rng(13)
+    exponents = np.repeat(np.arange(-149, 128), 6)
+    tops = np.tile([1.0, 1.25, 1.5, 1.75, 1.875, 2 - 2.0**-23], 277) * np.exp2(exponents)
+    rows = []
+    for spread in (3, 30):
+        part = rng.normal(0, 0.3, (tops.size, size)) * np.exp2(-rng.integers(0, spread, (tops.size, size)))
+        part = part.clip(-1, 1) * tops[:, None]
+        part[np.arange(tops.size), rng.integers(2, size, tops.size)] = tops * rng.choice([-1, 1], tops.size)
+        part[:, 0], part[:, 1] = 0.0, -0.0
+        rows.append(part)
+    steps = np.arange(size) - size // 2
+    scales = np.exp2(np.arange(-149, 100))[:, None]
+    found = np.concatenate([*rows, steps * scales, (steps + 0.5) * scales]).astype(np.float32)
+    return found[: len(found) // 16 * 16]
