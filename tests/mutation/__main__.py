@@ -41,7 +41,7 @@ def main() -> int:
         with ThreadPoolExecutor(given.jobs) as pool:
             list(pool.map(run, chosen))
     print(summary(read(RESULTS)))
-    return int(any(verdict.outcome == "survived" for verdict in verdicts))
+    return int(any(verdict.outcome in ("survived", "stale") for verdict in verdicts))
 
 
 def _files(chosen: list[Defect]) -> tuple[str, ...]:

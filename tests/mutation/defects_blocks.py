@@ -99,9 +99,8 @@ _MX = (
     ),
     _defect(
         "rceil by division", RECIPROCAL, "mx", _POWERS,
-        "quotient = np.minimum(amax.astype(np.float32), np.finfo(np.float32).max) * inverse",
-        "quotient = np.minimum(amax.astype(np.float32), np.finfo(np.float32).max)"
-        " / np.float32(float(element.max_finite))",
+        "quotient = single * inverse",
+        "quotient = single / np.float32(fraction)",
     ),
     _defect(
         "rceil of float32 by division", RECIPROCAL, "mx", _BLOCKS,
@@ -244,8 +243,8 @@ _QUOTIENT = (
 _NV = (
     _defect(
         "nvfp4 zero blocks divide by zero", ZERO, "nvfp4", _NVFP4,
-        "factors[b] = min(F32(1.0) / F32(scale_table[raw[b]] * tensor_scale), largest)",
-        "factors[b] = F32(1.0) / F32(scale_table[raw[b]] * tensor_scale)",
+        "factors[b] = I32(min(inverse, largest)).view(F32)",
+        "factors[b] = I32(inverse).view(F32)",
     ),
     _defect(
         "nvfp4 zero tensors divide by zero", ZERO, "nvfp4", _RECIPE,

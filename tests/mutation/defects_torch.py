@@ -7,6 +7,7 @@ from tests.mutation.bugs import (
     DOUBLE,
     E8M0,
     GRADIENT,
+    INDEX,
     LOG,
     NAN,
     OWNER,
@@ -114,7 +115,7 @@ TORCH: tuple[Defect, ...] = (
     ),
     _defect(
         "subnormal blocks by their field", SUBNORMAL, _POWERS,
-        "ends = extend(amax) if word is W32 else amax",
+        'ends = extend(amax) if word is W32 and rule != "floor" else amax',
         "ends = amax",
     ),
     _defect(
@@ -139,13 +140,13 @@ TORCH: tuple[Defect, ...] = (
     ),
     _defect(
         "nvfp4 divides by six", RECIPROCAL, _NVFP4,
-        "(encode * to_float32(1.0 / element_max))",
-        "(encode / element_max)",
+        "multiplier = encode * to_float32(1.0 / element_max)",
+        "multiplier = encode / element_max",
     ),
     _defect(
         "nvfp4 zero blocks divide by zero", ZERO, _NVFP4,
-        "factors = divided(1.0, block_scale * tensor_scale).clamp(max=FLOAT32_MAX)",
-        "factors = divided(1.0, block_scale * tensor_scale)",
+        "return divided(1.0, scale).clamp(max=FLOAT32_MAX)",
+        "return divided(1.0, scale)",
     ),
     _defect(
         "absmax zero blocks", ZERO, _ABSMAX,
@@ -159,8 +160,8 @@ TORCH: tuple[Defect, ...] = (
     ),
     _defect(
         "nvfp4 of float64 rounded to float32", DOUBLE, _NVFP4,
-        "exact = kept.double() * (block_scale.double() * tensor_scale.double())",
-        "exact = (kept * block_scale * tensor_scale).double()",
+        "exact = kept.double() * (block_scale.double() * scales.tensor.double())",
+        "exact = (kept * block_scale * scales.tensor).double()",
     ),
     _defect(
         "tables own thresholds above", OWNER, _TABLE,
@@ -169,13 +170,33 @@ TORCH: tuple[Defect, ...] = (
     ),
     _defect(
         "long tables own thresholds above", OWNER, _TABLE,
-        "torch.bucketize(key, tables[0])",
-        "torch.bucketize(key, tables[0], right=True)",
+        "cell = cell + ((key > _at(",
+        "cell = cell + ((key >= _at(",
+    ),
+    _defect(
+        "packed tables own thresholds above", OWNER, _TABLE,
+        "((key & half) > (cell & half))",
+        "((key & half) >= (cell & half))",
+    ),
+    _defect(
+        "trees of thresholds one level short", INDEX, _TABLE,
+        "steps = len(keys).bit_length()",
+        "steps = (len(keys) - 1).bit_length()",
+    ),
+    _defect(
+        "added places too fine below the first binade", TIE, _FOLDER + "additions.py",
+        "clamp(min=lattice.first << W32.trailing)",
+        "clamp(min=(lattice.first - 1) << W32.trailing)",
+    ),
+    _defect(
+        "powers of two below the first binade", SUBNORMAL, _ROUNDING,
+        "extended = torch.where(u < lead, (u + u - lead).clamp(min=0), u)",
+        "extended = torch.where(u < lead, (u - lead).clamp(min=0), u)",
     ),
     _defect(
         "b without its half", RANDOM, _ROUNDING,
-        "return part + 2 * random + 1 >= 1 << n",
-        "return part + 2 * random >= 1 << n",
+        "return part >= (1 << n) - 1 - 2 * random",
+        "return part >= (1 << n) - 2 * random",
     ),
     _defect(
         "c ties up", RANDOM, _ROUNDING,

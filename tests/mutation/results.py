@@ -43,7 +43,9 @@ def write(path: Path, rows: Sequence[Row]) -> None:
 
 def summary(rows: Sequence[Row]) -> str:
     """How many were killed."""
-    killed = sum(row["outcome"] != "survived" for row in rows)
-    last = max((row["date"] for row in rows), default="never")
-    rate = 100 * killed / len(rows) if rows else 0.0
-    return f"{killed} of {len(rows)} defects killed ({rate:.1f} %), last run {last}"
+    ran = [row for row in rows if row["outcome"] != "stale"]
+    killed = sum(row["outcome"] != "survived" for row in ran)
+    last = max((row["date"] for row in ran), default="never")
+    rate = 100 * killed / len(ran) if ran else 0.0
+    stale = f"; {len(rows) - len(ran)} stale" if len(ran) < len(rows) else ""
+    return f"{killed} of {len(ran)} defects killed ({rate:.1f} %), last run {last}{stale}"

@@ -41,7 +41,7 @@ class Defect:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """outcome: killed (by a test, or an error while collecting), hung (a test ran out of time), or survived."""
+    """outcome: killed (by a test, or an error while collecting), hung (out of time), survived, or stale (not run)."""
 
     name: str
     outcome: str
@@ -57,6 +57,11 @@ def mutated(text: str, defect: Defect) -> str:
     if found != 1:
         raise ValueError(f"{defect.name}: its old text stands {found} times in {defect.file}, not once")
     return text.replace(defect.old, defect.new)
+
+
+def applies(defect: Defect, root: Path) -> bool:
+    """Whether the defect's old text still stands where it says, once."""
+    return (root / defect.file).read_text(encoding="utf-8").count(defect.old) == 1
 
 
 def pristine(folder: Path, files: tuple[str, ...]) -> tuple[Path, str]:
@@ -77,6 +82,8 @@ def pristine(folder: Path, files: tuple[str, ...]) -> tuple[Path, str]:
 def judge(defect: Defect, base: Path, commit: str, files: tuple[str, ...]) -> Verdict:
     """Run the family's test files on a mutated copy, and all of tests/formats if they pass."""
     begin = time.time()
+    if not applies(defect, base):
+        return Verdict(name=defect.name, outcome="stale", by="", seconds=0.0, commit=commit, date=_today())
     with tempfile.TemporaryDirectory() as place:
         copy = Path(place) / "copy"
         _copy(base, copy, defect)
@@ -91,7 +98,7 @@ def judge(defect: Defect, base: Path, commit: str, files: tuple[str, ...]) -> Ve
     by = failed[1] if failed else f"signal {-code}" if outcome == "killed" else ""
     return Verdict(
         name=defect.name, outcome=outcome, by=by, seconds=time.time() - begin, commit=commit,
-        date=time.strftime("%Y-%m-%d"),
+        date=_today(),
     )  # fmt: skip
 
 
@@ -144,6 +151,10 @@ def _pytest(folder: Path, files: tuple[str, ...], limit: float) -> tuple[int, st
     except subprocess.TimeoutExpired:
         return 124, ""
     return done.returncode, done.stdout
+
+
+def _today() -> str:
+    return time.strftime("%Y-%m-%d")
 
 
 def _git(*arguments: str) -> bytes:
