@@ -77,9 +77,8 @@ def test_every_rounding_is_traced(rounding: Any) -> None:
 
 
 @needs_compiler
-@pytest.mark.parametrize("fmt", ["e4m3fn", BOOK, "mxfp4"], ids=lambda fmt: getattr(fmt, "label", fmt))
-def test_inductor(fmt: Any) -> None:
-    check_compiled("inductor", fmt)
+def test_inductor() -> None:
+    check_compiled("inductor", "mxfp4")  # the slow tests do all kinds: a first compilation takes twenty seconds
 
 
 @needs_compiler
