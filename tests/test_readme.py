@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
+from formats.catalogue.page import tier_counts
 from studies.common import read_csv
 
 ROOT = Path(__file__).parent.parent
@@ -59,6 +61,37 @@ def test_the_quality_table_is_the_committed_run() -> None:
         assert cosine == f"{measured['minilm', label]['cosine_mean']:.4f}"
         assert energy == interval(priced[label], "energy_ratio")
         assert area == interval(priced[label], "array_area_ratio")
+
+
+def test_the_counts_of_the_catalogue_are_its() -> None:
+    counts = tier_counts()
+    assert f"lists {sum(counts.values())} named formats" in " ".join(TEXT.split())
+    for tier, words in (("proved", "proved against"), ("derived", "derived from"), ("unverified", "unverified,")):
+        assert f"{counts[tier]} {words}" in " ".join(TEXT.split())
+
+
+def test_the_gpu_figures_are_the_recorded_run() -> None:
+    run = json.loads((ROOT / "studies/results/h200_formats.json").read_text(encoding="utf-8"))
+    text = " ".join(TEXT.split())
+    copy = run["times"]["copies"]["torch copy_"]["gb_per_s"]
+    lines = run["times"]["lines"]
+    for words, name in (
+        ("e4m3fn {}", "e4m3fn"),
+        ("int8 {}", "int8"),
+        ("nf4 {}", "nf4"),
+        ("posit8es2 {}", "posit8es2"),
+        ("mxfp4 {}", "mxfp4"),
+        ("nvfp4 {} with its tensor scale given", "nvfp4, tensor scale given"),
+        ("and {} without", "nvfp4, tensor scale derived"),
+        ("int4:g32 {}", "int4:g32"),
+        ("posit16es1 {}", "posit16es1"),
+    ):
+        assert words.format(f"{100 * lines[name]['gb_per_s'] / copy:.0f} %") in text, name
+    checks = run["eager"] + run["compiled"]
+    assert f"Every one of {sum(check.get('elements', 0) for check in checks) / 1e6:.0f} million values" in text
+    assert all(check.get("wrong", 0) == check.get("wrong_gradients", 0) == 0 for check in checks)
+    assert run["conversions"]["inputs"] == 2**32
+    assert all(pair["numbers"] == 0 for pair in run["conversions"]["pairs"].values())
 
 
 def interval(row: dict[str, object], name: str) -> str:

@@ -110,6 +110,15 @@ def test_decoding_to_float16(name: str) -> None:
     assert np.isnan(want[np.isnan(values)]).all()
 
 
+def test_a_second_measurement_gave_the_same_runs() -> None:
+    """python -m studies.h200_formats on another H200 (driver 580.159.04, torch 2.11, 2026-11-22)."""
+    again = np.load(Path(__file__).parents[1] / "data" / "h200_conversions_2026_11_22.npz")
+    for name in CONVERSIONS:
+        other = name.replace("hw_", "cvt_satfinite_")
+        np.testing.assert_array_equal(again[f"start_{other}"], DATA[f"rle_start_{name}"])
+        np.testing.assert_array_equal(again[f"code_{other}"], DATA[f"rle_code_{name}"])
+
+
 def test_the_check_sees_a_run_that_begins_one_float_late() -> None:
     starts = DATA["rle_start_hw_e4m3"].astype(np.uint32)
     with pytest.raises(AssertionError):
