@@ -168,6 +168,26 @@ def test_nan_in_power_of_two_blocks(nan: Any) -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("name", "steps", "stored"),
+    [("int4:g32", 7, np.float16), ("int8:g32:scale=float32", 127, np.float32), ("int6:g32:scale=bfloat16", 31, None),
+     ("int16:g32:scale=float32", 32767, np.float32), ("uint4:g32:asym", 15, np.float16)],
+)  # fmt: skip
+def test_integers_halfway_and_beside(name: str, steps: int, stored: Any) -> None:
+    """Elements at (k + 1/2) scales where that is a float32, and the floats next to it."""
+    rng = np.random.default_rng(4)
+    scale = (rng.uniform(1, 2, 2000) * 2.0 ** rng.integers(-8, 9, 2000)).astype(stored or np.float32)
+    if stored is None:
+        scale = (scale.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
+    wide = scale.astype(np.float64)[:, None]
+    k = rng.integers(-steps, steps, (2000, 32)) if "asym" not in name else rng.integers(0, steps, (2000, 32))
+    x = ((k + 0.5) * wide).astype(np.float32)
+    x = np.stack([x, np.nextafter(x, np.float32(np.inf)), np.nextafter(x, np.float32(-np.inf))])
+    x[:, :, 0] = (steps * wide[:, 0]).astype(np.float32)  # as amax it makes that scale, or one beside it
+    x = x.reshape(-1, 32)
+    same_bits(name, torch_ops.quantize(torch.from_numpy(x), name, -1, ZERO).numpy(), nf.quantize(x, name, cast=ZERO))
+
+
 @pytest.mark.parametrize("axis", [0, 1, -1])
 def test_axes_and_padding(axis: int) -> None:
     x = np.random.default_rng(2).normal(0, 1, (40, 36)).astype(np.float32)
