@@ -29,7 +29,7 @@ def main() -> int:
             print(f"{d.name:44} {d.family:12} {d.bug:36} {d.file}")
         return 0
     with tempfile.TemporaryDirectory() as folder:
-        base, commit = pristine(given.base or Path(folder) / "base", _files(chosen))
+        base, commit = pristine(given.base or Path(folder) / "base")
         verdicts: list[Verdict] = []
 
         def run(defect: Defect) -> None:
@@ -42,11 +42,6 @@ def main() -> int:
             list(pool.map(run, chosen))
     print(summary(read(RESULTS)))
     return int(any(verdict.outcome in ("survived", "stale") for verdict in verdicts))
-
-
-def _files(chosen: list[Defect]) -> tuple[str, ...]:
-    """Every test file that the families of these defects name."""
-    return tuple(sorted({file for d in chosen for file in FAMILIES[d.family]}))
 
 
 if __name__ == "__main__":
