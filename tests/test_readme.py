@@ -70,6 +70,12 @@ def test_the_counts_of_the_catalogue_are_its() -> None:
         assert f"{counts[tier]} {words}" in " ".join(TEXT.split())
 
 
+def test_the_rate_of_defects_seen_is_the_committed_run() -> None:
+    head = (ROOT / "tests/mutation/results.csv").read_text(encoding="utf-8").splitlines()[0]
+    killed, total = re.findall(r"(\d+) of (\d+) defects killed", head)[0]
+    assert f"the tests see {killed} of {total}" in " ".join(TEXT.split())
+
+
 def test_the_gpu_figures_are_the_recorded_run() -> None:
     run = json.loads((ROOT / "studies/results/h200_formats.json").read_text(encoding="utf-8"))
     text = " ".join(TEXT.split())
