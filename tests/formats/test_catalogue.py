@@ -79,16 +79,16 @@ def test_describe_says_what_a_format_is_made_of() -> None:
 
 
 def test_a_format_of_ones_own_in_three_lines(clean_catalogue: None) -> None:
-    mine = nf.Codebook(label="mine", bits=2, entries=(-1.0, 0.0, 0.5, 1.0))
-    nf.register("mine", mine)
+    mine = nf.Codebook(label="own_table", bits=2, entries=(-1.0, 0.0, 0.5, 1.0))
+    nf.register("own_table", mine)
     x = np.linspace(-2, 2, 64, dtype=np.float32).reshape(2, 32)
-    assert nf.get("mine") == mine
-    assert nf.get("mine:g32").name == "mine:g32"
-    encoded = nf.encode(x, "mine:g32")
+    assert nf.get("own_table") == mine
+    assert nf.get("own_table:g32").name == "own_table:g32"
+    encoded = nf.encode(x, "own_table:g32")
     assert encoded.nbytes == 2 * (32 * 2 // 8 + 4)
-    np.testing.assert_array_equal(nf.decode(encoded), nf.quantize(x, "mine:g32"))
-    assert "user" in nf.describe("mine")
-    assert "mine" not in page()
+    np.testing.assert_array_equal(nf.decode(encoded), nf.quantize(x, "own_table:g32"))
+    assert "user" in nf.describe("own_table")
+    assert "own_table" not in page()
 
 
 @pytest.mark.parametrize(
