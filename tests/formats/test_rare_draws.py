@@ -10,6 +10,7 @@ import pytest
 import formats as nf
 from formats import scalar_codec
 from formats.cast import STOCHASTIC
+from formats.random_bits import random_bits_of
 from tests.formats.cases import index_of, scalar
 from tests.formats.checks import check_stochastic
 
@@ -25,6 +26,20 @@ def test_the_largest_draw_moves_all_above_its_threshold(name: str, kind: Any, bi
     """
     cast = nf.Cast(rounding=kind, random_bits=bits, seed=3, nan="zero")
     check_stochastic(scalar(name), cast, index_of(cast, 2**bits - 1), scalar_codec.run, dtype)
+
+
+@pytest.mark.parametrize("bits", [22, 23, 24, 27, 28, 29, 32])
+@pytest.mark.parametrize("kind", STOCHASTIC)
+@pytest.mark.parametrize("name", ["e4m3fn", "int4", "uint5:f7"])
+def test_random_bits_that_a_float_just_holds(name: str, kind: Any, bits: int) -> None:
+    """Kernels change type where R and its half place no longer fit; at R of four elements, small and large."""
+    cast = nf.Cast(rounding=kind, random_bits=bits, seed=0, nan="zero")
+    large = random_bits_of(0, np.arange(4), 1)
+    assert 0 in large
+    assert 1 in large
+    for element in range(4):
+        for dtype in (np.float32, np.float64):
+            check_stochastic(scalar(name), cast, element, scalar_codec.run, dtype)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
