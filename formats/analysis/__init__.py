@@ -16,7 +16,7 @@ accumulators` draws it.
 from formats.analysis.a_priori import a_priori_bound, additions_deep
 from formats.analysis.error_bounds import Term, error_bound, rounding_error, terms_of
 from formats.analysis.growth import ConstantSum, Stagnation, constant_sum, overflow_terms, stagnation
-from formats.analysis.lmul import LMulError, lmul_error, lmul_errors_enumerated, lmul_limit, published_offset
+from formats.analysis.lmul import LMulError, lmul_error, lmul_errors_enumerated, lmul_limit
 from formats.analysis.lmul_precision import (
     METRICS,
     Claim,
@@ -28,6 +28,7 @@ from formats.analysis.lmul_precision import (
 )
 from formats.analysis.overflow import SumRange, overflow_free, register_bits, sum_ranges
 from formats.analysis.widths import ExactWidth, exact_width, published_widths
+from formats.arithmetic.multipliers.lmul import published_offset
 
 __all__ = [
     "METRICS",

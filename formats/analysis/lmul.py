@@ -25,6 +25,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from formats.arithmetic.multipliers.lmul import published_offset
 from formats.exact import whole
 
 Variant = Literal["formula", "integer_add"]
@@ -47,11 +48,6 @@ class LMulError:
     worst: Fraction
     worst_signed: Fraction
     at: tuple[Fraction, Fraction]
-
-
-def published_offset(trailing_bits: int) -> int:
-    """l(m) of the paper: m up to 3, 3 for 4, 4 above."""
-    return trailing_bits if trailing_bits <= 3 else 3 if trailing_bits == 4 else 4
 
 
 def value(x: Any, y: Any, c: Any, variant: Variant) -> Any:

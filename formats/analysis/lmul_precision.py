@@ -18,7 +18,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from formats.analysis.lmul import VARIANTS, Variant, published_offset, value
+from formats.analysis.lmul import VARIANTS, Variant, value
+from formats.arithmetic.multipliers.lmul import published_offset
 from formats.exact import whole
 
 Floats = NDArray[np.float64]

@@ -41,7 +41,8 @@ class Exact:
 class Integer:
     """A two's complement register of `bits` bits, counting in units of ulp(a) * ulp(b), the product's last place.
 
-    For integers these are plain integers; for minifloats it is a fixed-point (Kulisch) register of stated width.
+    For integers these are plain integers; for minifloats it is a fixed-point (Kulisch) register of stated width. What a
+    multiplier that is not exact makes below that place is cut off, toward zero.
     overflow: "wrap" (modulo 2**bits), "saturate" (clamped after every addition), or "error" (ValueError).
     every: products added at once, 1..2**20: the register, and with it the overflow, is looked at after each such step
         of consecutive k (the last one may be shorter).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from math import prod
 from typing import Any, Literal, get_args
 
@@ -16,6 +17,7 @@ from formats.arithmetic.accumulators import (
     Kahan,
     aligns,
     has_own_order,
+    product_ulp_exponent,
     start_format,
 )
 from formats.arithmetic.job import Job
@@ -28,6 +30,7 @@ from formats.block import Format
 from formats.cast import Cast
 from formats.catalogue import get
 from formats.codec import quantize as quantize_array
+from formats.encoded import Encoded
 from formats.fixed_point import FixedPoint
 from formats.minifloat import Minifloat
 
@@ -102,6 +105,8 @@ def matmul(
         )  # fmt: skip
     how = named_accumulator(accumulator)
     times = named_multiplier(multiplier)
+    if not isinstance(quantize, bool | Cast):
+        raise TypeError(f"matmul: quantize must be True, False or a Cast, got {quantize!r}")
     sequence = Sequential() if order is None else order
     target = _target(output)
     _check_kinds(how, sequence, scaling)
@@ -115,7 +120,7 @@ def matmul(
 
         sums = scaled_product(left, right, c, times, how, sequence, scaling)
         return finish(sums, how, target)
-    _check_register(left, right, how)
+    _check_register(left, right, how, accumulator)
     times.check(left.scalar, right.scalar)
     counts = _counts(left, right, how)
     sums = products(left, right, c, times, how, sequence, counts)
@@ -131,13 +136,21 @@ def matmul(
 def dot(a: Any, b: Any, c: Any = None, **how: Any) -> Any:
     """The dot product of two vectors of one length, as `matmul` makes it of [1, K] and [K, 1]; its keywords.
 
-    a, b: [K] values or [K] `Encoded`... c: a number. Returns a number of the output's type (an array of no axes).
+    a, b: [K] values, arrays or tensors. c: a number, or None. Returns a number of the output's type (an array, or a
+    tensor, of no axes).
     """
-    left, right = np.asarray(a), np.asarray(b)
-    if left.ndim != 1 or left.shape != right.shape:
-        raise ValueError(f"dot: a and b must be vectors of one length, got {left.shape} and {right.shape}")
-    start = None if c is None else np.asarray(c).reshape(1, 1)
-    return matmul(left[None, :], right[:, None], start, **how)[0, 0]
+    if isinstance(a, Encoded) or isinstance(b, Encoded):
+        raise TypeError(
+            "dot: a and b must be vectors of values, got an Encoded; pass formats.decode of it, or use matmul"
+        )
+    left, right = (x if _is_tensor(x) else np.asarray(x) for x in (a, b))
+    if left.ndim != 1 or tuple(left.shape) != tuple(right.shape):
+        raise ValueError(
+            f"dot: a and b must be vectors of one length, got {tuple(left.shape)} and {tuple(right.shape)}"
+        )
+    if c is not None and np.ndim(c) != 0:
+        raise ValueError(f"dot: c must be a number, got {c!r}")
+    return matmul(left[None, :], right[:, None], c, **how)[0, 0]
 
 
 def _is_tensor(x: Any) -> bool:
@@ -151,6 +164,8 @@ def products(
     rows, columns = left.values.shape[-2], right.values.shape[-1]
     batch = np.broadcast_shapes(left.values.shape[:-2], right.values.shape[:-2])
     start = starts(c, (*batch, rows, columns), how, counts)
+    if isinstance(how, Integer) and start is not None:
+        _check_start(start, how, 0 if counts else product_ulp_exponent(left.scalar, right.scalar))
     lefts = np.broadcast_to(left.values, batch + left.values.shape[-2:]).reshape(
         (prod(batch), rows, left.values.shape[-1])
     )
@@ -173,14 +188,36 @@ def products(
     return np.stack(sums).reshape((*batch, rows, columns))
 
 
-def starts(c: Any, shape: tuple[int, ...], how: Accumulator, counts: bool) -> NDArray[np.float64] | None:
-    """c as float64 values of the accumulator's format, in the output's shape."""
+def _check_start(start: NDArray[Any], how: Integer, ulp: int) -> None:
+    """Refuse what the register, which counts in 2**ulp, cannot hold."""
+    unit, high = Fraction(2) ** ulp, 2 ** (how.bits - 1) - 1
+    values = start.reshape(-1).tolist()
+    for number, held in enumerate(Fraction(value) / unit for value in values):
+        if held.denominator != 1 or not -high - 1 <= held <= high:
+            where = [int(i) for i in np.unravel_index(number, start.shape)]
+            raise ValueError(
+                f"matmul: c{where} is {values[number]!r}, which {how} does not hold: whole multiples of "
+                f"2**{ulp} from {-high - 1} to {high} of them"
+            )
+
+
+def starts(c: Any, shape: tuple[int, ...], how: Accumulator, counts: bool) -> NDArray[Any] | None:
+    """c as values of the accumulator's format in the output's shape: float64, or int64 where a register is counted."""
     if c is None:
         return None
+    if isinstance(c, Encoded):
+        raise TypeError("matmul: c must be an array of numbers, got an Encoded; pass formats.decode of it")
     given = np.asarray(c)
+    if given.dtype.kind not in "biuf":
+        raise TypeError(f"matmul: c must be an array of real numbers, got dtype {given.dtype}")
+    if isinstance(how, Exact | Integer) and given.dtype.kind == "f" and not np.isfinite(given).all():
+        raise ValueError(f"matmul: c holds infinity or NaN, which {how} cannot hold; use a FloatChain")
+    if counts and given.dtype.kind in "biu":
+        given = given.astype(object)
     try:
         with np.errstate(invalid="ignore"):
-            start = np.broadcast_to(given, shape).astype(np.float64)
+            start = np.broadcast_to(given, shape)
+            start = start if start.dtype == object else start.astype(np.float64)
     except ValueError:
         raise ValueError(
             f"matmul: c must have the output's shape {shape}, or broadcast to it; got {given.shape}"
@@ -195,8 +232,6 @@ def starts(c: Any, shape: tuple[int, ...], how: Accumulator, counts: bool) -> ND
                 f"matmul: c{list(where)} is {float(start[where])!r}, which the accumulator's format {fmt.name} does "
                 f"not hold; round it first, by formats.quantize"
             )
-    if isinstance(how, Integer) and counts and (start != np.trunc(start)).any():
-        raise ValueError(f"matmul: c must hold integers, the contents of {how}")
     return start
 
 
@@ -235,7 +270,12 @@ def _check_kinds(how: Any, order: Any, scaling: Any) -> None:
         )
 
 
-def _check_register(left: Operand, right: Operand, how: Accumulator) -> None:
+def _check_register(left: Operand, right: Operand, how: Accumulator, asked: Any) -> None:
+    if isinstance(how, Integer) and isinstance(asked, str) and not _counts(left, right, how):
+        raise ValueError(
+            f"matmul: {asked!r} takes integers, got {left.description.name} and {right.description.name}; pass an "
+            f"Integer register of the width you mean, or other formats"
+        )
     if isinstance(how, Integer) and any(x.description != x.scalar for x in (left, right)):
         raise ValueError(
             f"matmul: block-scaled operands have no unit for {how} to count in; use Exact() or a FloatChain, or "

@@ -59,7 +59,7 @@ def named_multiplier(multiplier: Any) -> Multiplier:
         if multiplier not in MULTIPLIERS:
             raise ValueError(f"matmul: no multiplier is called {multiplier!r}; there are {', '.join(MULTIPLIERS)}")
         return MULTIPLIERS[multiplier]
-    if not isinstance(multiplier, Multiplier):
+    if isinstance(multiplier, type) or not isinstance(multiplier, Multiplier):
         raise TypeError(
             f"matmul: multiplier must be a name or a description of formats.arithmetic.multipliers, got {multiplier!r}"
         )

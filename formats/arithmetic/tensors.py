@@ -52,7 +52,11 @@ def matmul_tensors(a: Any, b: Any, c: Any, **how: Any) -> Any:
         return _on_cuda(a, b, c, **how)
     if device.type != "cpu":
         raise ValueError(f"matmul: tensors on {device} are not taken; pass CPU or CUDA tensors, or numpy arrays")
-    left, right, start = (to_numpy(_wide(x), "matmul") if isinstance(x, torch.Tensor) else x for x in (a, b, c))
+    left, right = (to_numpy(_wide(x), "matmul") if isinstance(x, torch.Tensor) else x for x in (a, b))
+    start = c
+    if isinstance(c, torch.Tensor):
+        whole = not (c.is_floating_point() or c.is_complex())
+        start = c.numpy() if whole else to_numpy(_wide(c), "matmul")
     return torch.from_numpy(np.ascontiguousarray(matmul(left, right, start, **how)))
 
 

@@ -124,18 +124,24 @@ def check_products(fa: Scalar, fb: Scalar, bits: int) -> None:
 def sum_of_products(job: Job, products: Callable[[int], Float]) -> NDArray[Any]:
     """Sums of any multiplier's products, in Python integers: the meaning itself.
 
-    products(k) gives the k-th product of every output. Registers count in units of the multiplier's last place.
+    products(k) gives the k-th product of every output. Registers count in units of ulp(a) * ulp(b), what a product has
+    below is cut off.
     """
     from formats.arithmetic.engines.registers import finish
     from formats.arithmetic.reference import register
 
     how = job.accumulator
     assert isinstance(how, Exact | Integer)
-    ulp = job.multiplier.output(job.fa, job.fb)[1]
-    if job.c is not None:
-        ulp = min(ulp, _last_place(job.c)) if isinstance(how, Exact) else ulp
+    if isinstance(how, Integer):
+        ulp = product_ulp_exponent(job.fa, job.fb)
+    else:
+        ulp = job.multiplier.output(job.fa, job.fb)[1]
+        ulp = ulp if job.c is None else min(ulp, _last_place(job.c))
     terms = [_integers(products(k), ulp, job) for k in range(job.terms)]
-    start = np.zeros(job.shape, object) if job.c is None else _integers(job.c, ulp, job)
+    if job.c is None:
+        start = np.zeros(job.shape, object)
+    else:
+        start = job.c.astype(object) if job.counts else _integers(job.c, ulp, job)
     if isinstance(how, Exact):
         total = sum(terms, start)
     else:

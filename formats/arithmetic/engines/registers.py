@@ -105,7 +105,9 @@ def _wide(job: Job, how: Integer, ulp: int) -> NDArray[Any]:
     total = np.zeros(job.shape, object)
     for i, row in enumerate(ia):
         for j, column in enumerate(ib):
-            start = 0 if job.c is None else int(Fraction(float(job.c[i, j])) / unit)
+            start = 0
+            if job.c is not None:
+                start = int(job.c[i, j]) if job.counts else int(Fraction(float(job.c[i, j])) / unit)
             parts = [
                 register([row[k] * column[k] for k in ks], start if number == 0 else 0, how)
                 for number, ks in enumerate(runs(job.terms, job.order))

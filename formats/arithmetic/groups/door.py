@@ -72,6 +72,7 @@ def grouped_matmul(
     target, shape = _target(output), (*left.values.shape[:-1], job.shape[1])
     counts = isinstance(how, Integer)
     start = starts(c, shape, how, counts)
+    start = None if start is None else start.astype(np.float64)
     job = replace(job, c=None if start is None else start.reshape(job.shape))
     sums = (job.c if job.c is not None else np.zeros(job.shape)) if job.terms == 0 else _run(group, job)
     if isinstance(how, Integer):

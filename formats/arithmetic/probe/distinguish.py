@@ -55,7 +55,7 @@ def distinguish(
     """An input of as few terms, and terms as plain, as could be found on which p and q give other bits; else None.
 
     a_format, b_format: scalar formats of the operands. max_terms: the longest sum tried; lengths grow by steps up to
-    it. The search draws from seven distributions (formats.arithmetic.probe.inputs), then drops terms and bits that the
+    it. The search draws from nine distributions (formats.arithmetic.probe.inputs), then drops terms and bits that the
     difference does not need. None means that none was found, not that there is none.
     """
     fa, fb = _scalar(a_format), _scalar(b_format)

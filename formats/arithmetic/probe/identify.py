@@ -145,7 +145,7 @@ def identify(
         product [columns, columns] as an array; it is called some hundred times. Libraries choose their kernels by
         shape: what is found holds for this one.
     terms: K. A promotion or a split shows only where K is longer than its run.
-    rounds: how often each of the eight distributions is drawn in the comparison.
+    rounds: how often each of the nine distributions is drawn in the comparison.
 
     1. The tree of the sum, by what large terms swallow (tree.py). 2. Its widths, by cancellation (parameters.py).
     3. All records of that tree and those widths run beside it on inputs that tell accumulators apart, until one, or
@@ -181,7 +181,7 @@ def _guesses(dots: Dots, terms: int, a: Scalar, b: Scalar) -> Iterator[Record]:
         yield from (Record(FloatChain(fmt)) for fmt in ("float32", "float16", "bfloat16"))
         return
     tree = sum_tree(dots, terms, known)
-    look = _Look(dots, terms, a, b, round(np.log2(known.large[0] * known.large[1])))
+    look = _Look(dots, terms, a, b, int(np.frexp(known.large[0] * known.large[1])[1]) - 1)
     for how, order in _shapes(tree, terms):
         for multiplier in _multipliers(how, a, b):
             for filled in _filled(how, tree, look):
@@ -399,7 +399,7 @@ def _seen(
         x, y = draw(name, a, b, shape, rng, largest=largest)
         with np.errstate(all="ignore"):
             seen = np.asarray(matmul(x.astype(np.float32), y.astype(np.float32)))
-        if np.isfinite(seen).all() or largest < 1:
+        if np.isfinite(seen).all() or largest < 1 or name == "ends":
             return x, y, seen
         finite = np.abs(seen[np.isfinite(seen)])
         largest = float(finite.max()) if finite.size and 0 < finite.max() < largest else min(largest, 2.0**30) / 16

@@ -13,7 +13,7 @@ from formats.codec import decode_codes, quantize
 from formats.minifloat import Minifloat
 from formats.scalar import Scalar
 
-DISTRIBUTIONS = ("mid", "narrow", "wide", "cancel", "tiny", "sparse", "powers", "edge")
+DISTRIBUTIONS = ("mid", "narrow", "wide", "cancel", "tiny", "sparse", "powers", "edge", "ends")
 
 
 def draw(
@@ -24,7 +24,8 @@ def draw(
     "mid": normal, over a few binades; "narrow": one binade; "wide": all codes; "cancel": pairs that nearly cancel;
     "tiny": the bottom of the range; "sparse": mostly zeros, the rest anywhere; "powers": powers of two with a bit or
     two behind them; "edge": products about the smallest subnormal of float32, or of float16, where a floor of the
-    alignment shows. largest: bound on the magnitude of any sum of products.
+    alignment shows; "ends": the largest and smallest values of the formats and zero, so that sums overflow. largest:
+    bound on the magnitude of any sum of products.
     """
     m, k, n = shape
     if name == "edge":
@@ -57,6 +58,10 @@ def _one(name: str, fmt: Scalar, shape: tuple[int, ...], rng: np.random.Generato
     if name == "sparse":
         x = _codes(fmt, shape, rng)
         return np.where(rng.random(shape) < 0.6, rng.choice([0.0, -0.0], shape), x)
+    if name == "ends":
+        least = float(getattr(fmt, "min_positive", 2.0**fmt.ulp_exponent))
+        ends = [float(fmt.min_finite), float(fmt.max_finite), float(fmt.max_finite) / 2, least, 0.0]
+        return _fit(rng.choice(ends, shape, p=(0.3, 0.3, 0.2, 0.1, 0.1)), fmt)
     sign = rng.choice([-1.0, 1.0], shape)
     if name == "powers":
         x = 2.0 ** rng.integers(-12, 9, shape) * (1 + 2.0 ** -rng.integers(1, 12, shape) * rng.integers(0, 2, shape))
