@@ -25,12 +25,15 @@ from formats.scalars import codec as scalar_codec
 from formats.scalars.planes import encode_plane
 
 
-def as_float(x: Any, door: str) -> NDArray[Any]:
-    """x as a float32 or float64 array; float16 and bfloat16 widen exactly. Other types are refused, never converted."""
+def as_float(x: Any, door: str, name: str = "x") -> NDArray[Any]:
+    """x as a float32 or float64 array; float16 and bfloat16 widen exactly. Other types are refused, never converted.
+
+    name: what errors call x.
+    """
     if isinstance(x, float):
         return np.asarray(x, np.float64)
     if isinstance(x, np.ma.MaskedArray):
-        raise TypeError(f"{door}: x is a masked array, whose mask would be lost; pass x.filled(value)")
+        raise TypeError(f"{door}: {name} is a masked array, whose mask would be lost; pass {name}.filled(value)")
     array = np.asarray(x)
     array = array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
     if array.dtype in (np.float32, np.float64):
@@ -38,8 +41,8 @@ def as_float(x: Any, door: str) -> NDArray[Any]:
     if array.dtype == np.float16 or array.dtype.name == "bfloat16":
         return array.astype(np.float32)
     raise TypeError(
-        f"{door}: x has dtype {array.dtype}; it takes float16, bfloat16, float32 and float64. "
-        "Convert it yourself, for example x.astype(np.float64)"
+        f"{door}: {name} has dtype {array.dtype}; it takes float16, bfloat16, float32 and float64. "
+        f"Convert it yourself, for example {name}.astype(np.float64)"
     )
 
 

@@ -90,23 +90,23 @@ def matmul(
         finite under Exact or Integer, sums longer than Exact(max_terms), register overflow under
         Integer(overflow="error") with the first output's index, and products that do not fit.
     """
+    if _is_tensor(a) or _is_tensor(b) or _is_tensor(c):
+        from formats.arithmetic.tensors import matmul_tensors
+
+        return matmul_tensors(
+            a, b, c, a_format=a_format, b_format=b_format, multiplier=multiplier, accumulator=accumulator,
+            order=order, scaling=scaling, output=output, quantize=quantize, group=group,
+        )  # fmt: skip
+    if not isinstance(quantize, bool | Cast):
+        raise TypeError(f"matmul: quantize must be True, False or a Cast, got {quantize!r}")
     if group is not None:
         from formats.arithmetic.groups.door import grouped_matmul
 
         return grouped_matmul(
             a, b, c, group, a_format, b_format, multiplier, accumulator, order, scaling, output, quantize
         )
-    if _is_tensor(a) or _is_tensor(b):
-        from formats.arithmetic.tensors import matmul_tensors
-
-        return matmul_tensors(
-            a, b, c, a_format=a_format, b_format=b_format, multiplier=multiplier, accumulator=accumulator,
-            order=order, scaling=scaling, output=output, quantize=quantize,
-        )  # fmt: skip
     how = named_accumulator(accumulator)
     times = named_multiplier(multiplier)
-    if not isinstance(quantize, bool | Cast):
-        raise TypeError(f"matmul: quantize must be True, False or a Cast, got {quantize!r}")
     sequence = Sequential() if order is None else order
     target = _target(output)
     _check_kinds(how, sequence, scaling)
@@ -207,7 +207,10 @@ def starts(c: Any, shape: tuple[int, ...], how: Accumulator, counts: bool) -> ND
         return None
     if isinstance(c, Encoded):
         raise TypeError("matmul: c must be an array of numbers, got an Encoded; pass formats.decode of it")
-    given = np.asarray(c)
+    try:
+        given = np.asarray(c)
+    except ValueError:
+        raise ValueError(f"matmul: c must be an array of numbers, got {type(c).__name__} of unequal lengths") from None
     if given.dtype.kind not in "biuf":
         raise TypeError(f"matmul: c must be an array of real numbers, got dtype {given.dtype}")
     if isinstance(how, Exact | Integer) and given.dtype.kind == "f" and not np.isfinite(given).all():
@@ -314,6 +317,9 @@ def finish(out: NDArray[Any], how: Accumulator, target: Minifloat | None) -> NDA
     if target is None or target == get("float32"):
         with np.errstate(over="ignore"):
             return out.astype(np.float32, copy=False)  # a chain's format is within float32: its own values stay
+    if not target.has_nan and np.isnan(out).any():
+        where = [int(i) for i in np.argwhere(np.isnan(out))[0]]
+        raise ValueError(f"matmul: the sum at {where} is NaN, which output {target.name} does not hold; choose another")
     rounded: NDArray[Any] = quantize_array(
         out.astype(np.float64), target, -1, Cast(overflow="overflow" if target.has_nan else "saturate")
     )

@@ -64,7 +64,7 @@ def _values(
     x: Any, fmt: Format, axis: int, name: str, quantise: bool | Cast, parts: bool
 ) -> tuple[NDArray[Any], Encoded | None]:
     """The array's values in the format: checked, or quantised where that was asked for."""
-    array = _floats(x, fmt)
+    array = _floats(x, fmt, name)
     cast = quantise if isinstance(quantise, Cast) else Cast(overflow="saturate" if quantise else "saturate_finite")
     if isinstance(fmt, Scaled) and parts:
         encoded = encode(array, fmt, axis, cast)
@@ -75,11 +75,16 @@ def _values(
     return _checked(array, quantize(array, fmt, axis, cast), fmt, name, quantise), None
 
 
-def _floats(x: Any, fmt: Format) -> NDArray[Any]:
+def _floats(x: Any, fmt: Format, name: str) -> NDArray[Any]:
     """An array as floats; integers too, where floats hold them all."""
-    given = np.asarray(x)
+    try:
+        given = np.asarray(x)
+    except ValueError:
+        raise ValueError(
+            f"matmul: {name} must be an array of numbers, got {type(x).__name__} of unequal lengths"
+        ) from None
     if given.dtype.kind not in "iu":
-        return as_float(x, "matmul")
+        return as_float(x, "matmul", name)
     if given.size and max(int(given.max()), -int(given.min())) > 2**53:
         raise ValueError(f"matmul: integers beyond 2**53 are no values of {fmt.name} a float64 holds; pass floats")
     return given.astype(np.float32 if given.dtype.itemsize <= 2 else np.float64)

@@ -37,7 +37,10 @@ INTEGERS = {torch.int8: "int8", torch.uint8: "uint8"}
 
 
 def matmul_tensors(a: Any, b: Any, c: Any, **how: Any) -> Any:
-    """`matmul` where a or b is a tensor: a tensor of their device. See matmul for the arguments."""
+    """`matmul` where a, b or c is a tensor. See matmul for the arguments.
+
+    A tensor of their device where a or b is one, else (c alone) a numpy array.
+    """
     from formats.arithmetic.matmul import matmul
     from formats.codec_torch import to_numpy
 
@@ -57,7 +60,9 @@ def matmul_tensors(a: Any, b: Any, c: Any, **how: Any) -> Any:
     if isinstance(c, torch.Tensor):
         whole = not (c.is_floating_point() or c.is_complex())
         start = c.numpy() if whole else to_numpy(_wide(c), "matmul")
-    return torch.from_numpy(np.ascontiguousarray(matmul(left, right, start, **how)))
+    result = matmul(left, right, start, **how)
+    given = isinstance(a, torch.Tensor) or isinstance(b, torch.Tensor)
+    return torch.from_numpy(np.ascontiguousarray(result)) if given else result
 
 
 def _wide(x: torch.Tensor) -> torch.Tensor:
@@ -67,11 +72,13 @@ def _wide(x: torch.Tensor) -> torch.Tensor:
 
 def _on_cuda(
     a: Any, b: Any, c: Any, *, a_format: Any, b_format: Any, multiplier: Any, accumulator: Any, order: Any,
-    scaling: Any, output: Any, quantize: Any,
+    scaling: Any, output: Any, quantize: Any, group: Any,
 ) -> torch.Tensor:  # fmt: skip
     from formats.arithmetic.cuda.products import Operands, sums
     from formats.arithmetic.matmul import _check_kinds, _target
 
+    if group is not None:
+        raise ValueError(f"matmul: CUDA tensors have no groups, got group={group!r}; pass CPU tensors")
     how, times = named_accumulator(accumulator), named_multiplier(multiplier)
     sequence = Sequential() if order is None else order
     target = _target(output)

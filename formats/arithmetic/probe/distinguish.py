@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from formats.arithmetic.accumulators import Accumulator, SplitK
+from formats.arithmetic.accumulators import Accumulator, Integer, SplitK
 from formats.arithmetic.matmul import matmul
 from formats.arithmetic.multipliers.base import Multiplier
 from formats.arithmetic.named import named_accumulator
@@ -58,8 +58,16 @@ def distinguish(
     it. The search draws from nine distributions (formats.arithmetic.probe.inputs), then drops terms and bits that the
     difference does not need. None means that none was found, not that there is none.
     """
-    fa, fb = _scalar(a_format), _scalar(b_format)
+    fa, fb = (probed_format(fmt, "distinguish") for fmt in (a_format, b_format))
+    if not isinstance(max_terms, int) or max_terms < 1:
+        raise ValueError(f"distinguish: max_terms must be a whole number from 1, got {max_terms!r}")
     first, second = named_accumulator(p), named_accumulator(q)
+    for how in (first, second):
+        if isinstance(how, Integer) and how.overflow == "error":
+            raise ValueError(
+                f"distinguish: {how!r} has no value where it overflows; compare overflow='wrap' or 'saturate', or "
+                "call matmul on the other's inputs"
+            )
 
     def both(a: NDArray[Any], b: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         given: Any = {"a_format": fa, "b_format": fb, "multiplier": multiplier}
@@ -118,10 +126,13 @@ def _lengths(longest: int, first: Accumulator, second: Accumulator) -> list[int]
     return sorted(size for size in sizes if size <= longest)
 
 
-def _scalar(fmt: str | Scalar) -> Scalar:
-    found = get(fmt) if isinstance(fmt, str) else fmt
+def probed_format(fmt: str | Scalar, door: str) -> Scalar:
+    """The scalar format probes are drawn from: one of values of both signs, and zero."""
+    found = get(fmt)
     if not isinstance(found, Scalar):
-        raise ValueError(f"distinguish: {found!r} has scales; pass a scalar format, its element")
+        raise ValueError(f"{door}: {found.name} has scales; pass a scalar format, its element")
+    if not found.min_finite < 0 < found.max_finite:
+        raise ValueError(f"{door}: {found.name} holds no negative values, which probes need; pass a signed format")
     return found
 
 

@@ -15,7 +15,7 @@ from formats.arithmetic.accumulators import Accumulator, Aligned, Exact, FloatCh
 from formats.arithmetic.matmul import matmul as emulate
 from formats.arithmetic.multipliers.base import ExactProduct, Multiplier, RoundedProduct
 from formats.arithmetic.orders import Order, Pairwise, Sequential, Tree
-from formats.arithmetic.probe.distinguish import unequal
+from formats.arithmetic.probe.distinguish import probed_format, unequal
 from formats.arithmetic.probe.inputs import DISTRIBUTIONS, draw
 from formats.arithmetic.probe.parameters import depth, diagonal, float_format, weights
 from formats.arithmetic.probe.shapes import tree_of
@@ -150,11 +150,11 @@ def identify(
     1. The tree of the sum, by what large terms swallow (tree.py). 2. Its widths, by cancellation (parameters.py).
     3. All records of that tree and those widths run beside it on inputs that tell accumulators apart, until one, or
     only ones that nothing separates, agree. Returns an Identification, with a counterexample where none does.
-    Raises ValueError for formats with scales.
+    Raises ValueError for formats with scales or without negative values, and for results that are no
+        [columns, columns] of numbers.
     """
-    fa, fb = (get(f) for f in (a_format, b_format))
-    if not (isinstance(fa, Scalar) and isinstance(fb, Scalar)):
-        raise ValueError(f"identify: operands must have scalar formats, got {a_format!r} and {b_format!r}")
+    fa, fb = (probed_format(fmt, "identify") for fmt in (a_format, b_format))
+    matmul = _checked(matmul, terms=terms, columns=columns, rounds=rounds)
     dots = diagonal(matmul, columns)
     shape, rng = (columns, terms, columns), np.random.default_rng(seed)
     seen = _seen(matmul, "mid", fa, fb, shape, rng)[2]
@@ -166,6 +166,27 @@ def identify(
         if output is None or output != getattr(result_format(record.accumulator), "name", None)
     ]
     return _sift(matmul, guesses, fa, fb, shape, rounds, rng)
+
+
+def _checked(matmul: Any, **counts: Any) -> Matmul:
+    """The product, its results looked at before they are believed."""
+    if not callable(matmul):
+        raise TypeError(f"identify: matmul must be a callable of a and b, got {matmul!r}; for example numpy.matmul")
+    for name, count in counts.items():
+        if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 1:
+            raise ValueError(f"identify: {name} must be a whole number from 1, got {count!r}")
+
+    def asked(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
+        result = np.asarray(matmul(a, b))
+        wanted = (a.shape[0], b.shape[1])
+        if result.shape != wanted or result.dtype.kind not in "iuf":
+            raise ValueError(
+                f"identify: matmul of {a.shape} and {b.shape} must return an array of numbers {wanted}, got "
+                f"{result.dtype} {result.shape}"
+            )
+        return result
+
+    return asked
 
 
 def _held(seen: NDArray[Any], name: str) -> bool:
