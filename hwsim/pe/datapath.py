@@ -136,7 +136,7 @@ def float_adder(name: str, addend_bits: int, register: FloatRegister) -> Compone
     return tree(
         name,
         leaf("compare", "adder", width=exponent),
-        leaf("swap", "multiplexer", width=width, inputs=2, count=2),
+        leaf("swap", "multiplexer", width=width, choices=2, count=2),
         leaf("align", "shifter", width=width, positions=width, active=addend_bits),
         leaf("sticky", "and_gate", width=width, critical=False),
         leaf("complement", "exclusive_or", width=width),
@@ -156,7 +156,7 @@ def float_multiplier(name: str, first: Operand, second: Operand, significand_bit
     return tree(
         name,
         leaf("multiply", "multiplier", m=m, n=n),
-        leaf("normalise", "multiplexer", width=significand_bits + 2, inputs=2),
+        leaf("normalise", "multiplexer", width=significand_bits + 2, choices=2),
         leaf("round", "incrementer", width=significand_bits),
         leaf("exponent", "adder", width=exponent + 1, count=2, critical=False),
     )

@@ -1,0 +1,191 @@
+"""Module: a wired tree of leaves. One description gives its Verilog, its integer meaning and its cost tree.
+
+m = Build("scaled_sum")
+a, b = m.input("a", 8), m.input("b", 8)
+total = m.leaf("add", "adder", width=9, a=a.zero_extend(9), b=b.zero_extend(9))
+m.output("total", total)
+unit = m.done()
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from hwsim.circuit.bits import Bits, Constant, Slice, Wire, bits
+from hwsim.component import Component, tree
+from hwsim.primitives import PRIMITIVES, Leaf, primitive
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_WORDS = frozenset(
+    {"always", "and", "assign", "begin", "buf", "case", "default", "edge", "else", "end", "endcase", "endmodule", "for"}
+    | {"if", "initial", "inout", "input", "integer", "module", "nand", "negedge", "nor", "not", "or", "output"}
+    | {"parameter", "posedge", "reg", "signed", "table", "wire", "while", "xnor", "xor"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One copy of a leaf or a module: a row of wires for every input port, a wire of its own for every output port."""
+
+    name: str
+    of: Leaf | Module
+    inputs: tuple[tuple[str, Bits], ...]
+    outputs: tuple[tuple[str, Wire], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """Ports, instances, and which wires the outputs are. Made by Build; equal modules have equal Verilog.
+
+    clocked: whether a register is in it, or below; it then has an input clk besides `inputs`.
+    """
+
+    name: str
+    inputs: tuple[Wire, ...]
+    outputs: tuple[tuple[str, Bits], ...]
+    instances: tuple[Instance, ...]
+
+    @property
+    def clocked(self) -> bool:
+        """Whether there is a register in it."""
+        return any(
+            part.of.clocked if isinstance(part.of, Module) else part.of.kind == "register" for part in self.instances
+        )
+
+    def output_widths(self) -> dict[str, int]:
+        """Output ports and their widths."""
+        return {name: row.width for name, row in self.outputs}
+
+    def leaves(self) -> Counter[Leaf]:
+        """How many of each leaf the whole tree holds."""
+        found: Counter[Leaf] = Counter()
+        for part in self.instances:
+            found.update(part.of.leaves() if isinstance(part.of, Module) else [part.of])
+        return found
+
+    def modules(self) -> Iterator[Module]:
+        """This module and all below it, each description once, those below first."""
+        seen: set[str] = set()
+        for part in self.instances:
+            if isinstance(part.of, Module):
+                for below in part.of.modules():
+                    if below.name not in seen:
+                        seen.add(below.name)
+                        yield below
+        yield self
+
+    def component(self, name: str | None = None) -> Component:
+        """The cost tree: a leaf an instance."""
+        children = [
+            part.of.component(part.name)
+            if isinstance(part.of, Module)
+            else Component(name=part.name, primitive=part.of.kind, parameters=_sorted(part.of))
+            for part in self.instances
+        ]
+        return tree(name or self.name, *children)
+
+
+@dataclass(slots=True)
+class Build:
+    """A module in the making. Names are lower case, unique in it, and no words of Verilog."""
+
+    name: str
+    _inputs: list[Wire] = field(default_factory=list)
+    _outputs: list[tuple[str, Bits]] = field(default_factory=list)
+    _instances: list[Instance] = field(default_factory=list)
+    _open: dict[str, tuple[int, Wire]] = field(default_factory=dict)  # registers whose d is not driven yet
+    _names: set[str] = field(default_factory=lambda: {"clk"})
+
+    def input(self, name: str, width: int) -> Bits:
+        """A new input port."""
+        self._inputs.append(Wire(self._own(name), width))
+        return bits(self._inputs[-1])
+
+    def output(self, name: str, row: Bits) -> None:
+        """A new output port that is these wires."""
+        self._outputs.append((self._own(name), row))
+
+    def leaf(self, name: str, kind: str, **ports_and_parameters: Any) -> Any:
+        """A leaf; Bits are its input ports, integers its parameters. Returns its output, or a dict of several.
+
+        A leaf without wires to give (a shifter by nothing) is not made where its caller leaves it out; widths must fit.
+        """
+        rows = {key: value for key, value in ports_and_parameters.items() if isinstance(value, Bits)}
+        parameters = {key: value for key, value in ports_and_parameters.items() if not isinstance(value, Bits)}
+        what = primitive(kind, parameters)
+        if kind == "register":
+            raise ValueError("Build: a register is made by `register` and driven by `drive`")
+        return self._instance(name, what, what.inputs(), what.outputs(), rows)
+
+    def module(self, name: str, what: Module, **rows: Bits) -> Any:
+        """A module inside this one. Returns its output, or a dict of several."""
+        wanted = {wire.name: wire.width for wire in what.inputs}
+        return self._instance(name, what, wanted, what.output_widths(), rows)
+
+    def register(self, name: str, width: int) -> Bits:
+        """A register's output; `drive` says what it takes at the clock."""
+        wire = Wire(self._own(name), width)
+        self._open[name] = (len(self._instances), wire)
+        what = PRIMITIVES["register"](width=width)  # type: ignore[call-arg]
+        self._instances.append(Instance(f"{name}_register", what, (), (("q", wire),)))
+        self._names.add(f"{name}_register")
+        return bits(wire)
+
+    def drive(self, name: str, row: Bits) -> None:
+        """What the register takes at the clock's rising edge."""
+        place, wire = self._open.pop(name)
+        if row.width != wire.width:
+            raise ValueError(f"Build {self.name!r}: register {name!r} has {wire.width} wires, got {row.width}")
+        made = self._instances[place]
+        self._instances[place] = Instance(made.name, made.of, (("d", row),), made.outputs)
+
+    def done(self) -> Module:
+        """The module."""
+        if self._open:
+            raise ValueError(f"Build {self.name!r}: registers {', '.join(self._open)} are not driven")
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(f"Build: a module's name is lower case letters, digits and _, got {self.name!r}")
+        return Module(self.name, tuple(self._inputs), tuple(self._outputs), tuple(self._instances))
+
+    def _own(self, name: str) -> str:
+        if not _NAME.fullmatch(name) or name in _WORDS:
+            raise ValueError(f"Build {self.name!r}: a name is lower case letters, digits and _, got {name!r}")
+        if name in self._names:
+            raise ValueError(f"Build {self.name!r}: there is a {name!r} already")
+        self._names.add(name)
+        return name
+
+    def _instance(self, name: str, what: Any, wanted: Any, given: Any, rows: dict[str, Bits]) -> Any:
+        kind = what.name if isinstance(what, Module) else what.kind
+        if set(rows) != set(wanted):
+            raise ValueError(f"Build {self.name!r}: {name!r} ({kind}) takes {', '.join(wanted)}, got {', '.join(rows)}")
+        for port, width in wanted.items():
+            if rows[port].width != width:
+                raise ValueError(
+                    f"Build {self.name!r}: {name!r} ({kind}) takes {width} wires at {port}, got {rows[port].width}"
+                )
+        self._own(name)
+        wires = {
+            port: Wire(f"{name}_{port}" if len(given) > 1 else f"{name}_out", width) for port, width in given.items()
+        }
+        self._names.update(wire.name for wire in wires.values())
+        self._instances.append(Instance(name, what, tuple((port, rows[port]) for port in wanted), tuple(wires.items())))
+        found = {port: bits(wire) for port, wire in wires.items()}
+        return found if len(found) > 1 else next(iter(found.values()))
+
+
+def sources(row: Bits) -> Iterator[Wire]:
+    """The bundles a row reads."""
+    for part in row.parts:
+        if isinstance(part, Slice):
+            yield part.wire
+        else:
+            assert isinstance(part, Constant)
+
+
+def _sorted(what: Leaf) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted(what.parameters.items()))

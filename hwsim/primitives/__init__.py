@@ -1,0 +1,66 @@
+"""The leaves every PE, array edge and unit is made of: ports, Verilog, integer meaning and textbook gates of each.
+
+    features("multiplier", {"m": 8, "n": 8}).gates      # 390 GE
+
+A count is in gate equivalents (GE: NAND2 areas). Synthesis under a tight clock takes more; technology/coefficients.json
+holds the factor per family, fitted to synthesised designs. `activity` is the part of the gates that switches in a use
+(a shifter's unused positions do not), `levels` the gates in series.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+
+from hwsim.primitives.add import (
+    Adder,
+    AddSubtract,
+    Comparator,
+    Compressor,
+    Incrementer,
+    Multiplier,
+    PopulationCount,
+    Subtractor,
+)
+from hwsim.primitives.leaf import AND, FAMILIES, MUX, XOR, Features, Leaf, log2_ceil
+from hwsim.primitives.logic import (
+    AndGate,
+    AnyBit,
+    EveryBit,
+    ExclusiveOr,
+    FloatDecoder,
+    Inverter,
+    LeadingZeroCounter,
+    OrGate,
+    Register,
+)
+from hwsim.primitives.shift import ArithmeticShifter, ExpandingShifter, Lookup, LostBits, Multiplexer, Shifter
+
+PRIMITIVES: dict[str, type[Leaf]] = {
+    leaf.kind: leaf
+    for leaf in (
+        Multiplier, Adder, Subtractor, AddSubtract, Compressor, Incrementer, Comparator, PopulationCount,
+        Shifter, ArithmeticShifter, LostBits, ExpandingShifter, Multiplexer, Lookup,
+        AndGate, OrGate, ExclusiveOr, Inverter, AnyBit, EveryBit, LeadingZeroCounter, FloatDecoder, Register,
+    )
+}  # fmt: skip
+
+__all__ = ["AND", "FAMILIES", "MUX", "PRIMITIVES", "XOR", "Features", "Leaf", "features", "log2_ceil", "primitive"]
+
+
+def primitive(kind: str, parameters: Mapping[str, int]) -> Leaf:
+    """The leaf. Raises ValueError for an unknown one or wrong parameters, naming the right ones."""
+    if kind not in PRIMITIVES:
+        raise ValueError(f"primitive: unknown primitive {kind!r}; use one of {', '.join(PRIMITIVES)}")
+    build = PRIMITIVES[kind]
+    known = {field.name: field.default is MISSING for field in fields(build)}  # type: ignore[arg-type]
+    missing = [name for name, needed in known.items() if needed and name not in parameters]
+    if missing or not set(parameters) <= set(known) or min(parameters.values(), default=0) < 0:
+        got = ", ".join(f"{name}={value}" for name, value in parameters.items())
+        raise ValueError(f"primitive {kind!r} takes {', '.join(known)} (integers >= 0), got {got or 'none'}")
+    return build(**parameters)
+
+
+def features(kind: str, parameters: Mapping[str, int]) -> Features:
+    """What a leaf is made of. Raises ValueError as `primitive` does."""
+    return primitive(kind, parameters).features()

@@ -1,0 +1,264 @@
+"""Leaves that add: sums, differences, counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import ClassVar
+
+import numpy as np
+
+from hwsim.primitives.leaf import (
+    AND,
+    FULL_ADDER,
+    HALF_ADDER,
+    XOR,
+    Features,
+    Ints,
+    Leaf,
+    Widths,
+    log2_ceil,
+    low,
+    same,
+    signed,
+)
+
+
+def carry_levels(width: int) -> Fraction:
+    """Levels of a carry chain: measured delays of 16 to 76 bit registers grow linearly with the width."""
+    return 2 + Fraction(width, 4) if width else Fraction(0)
+
+
+def _reductions(rows: int) -> int:
+    """Layers of 3:2 compressors that turn `rows` numbers into two."""
+    layers = 0
+    while rows > 2:
+        rows, layers = rows - rows // 3, layers + 1
+    return layers
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Multiplier(Leaf):
+    """a * b of m and n bits, whole; signed_a, signed_b: 1 where that side is two's complement."""
+
+    m: int
+    n: int
+    signed_a: int = 0
+    signed_b: int = 0
+    kind: ClassVar[str] = "multiplier"
+
+    def inputs(self) -> Widths:
+        return {"a": self.m, "b": self.n}
+
+    def outputs(self) -> Widths:
+        return {"product": self.m + self.n}
+
+    def verilog(self) -> str:
+        sides = []
+        for name, width, two in (("a", self.m, self.signed_a), ("b", self.n, self.signed_b)):
+            # An unsigned side beside a signed one is signed with a zero on top: Verilog is signed only where all is.
+            mixed = not two and (self.signed_a or self.signed_b)
+            sides.append(f"$signed({{1'b0, {name}}})" if mixed else f"$signed({name})" if two else name)
+            del width
+        return f"  assign product = {sides[0]} * {sides[1]};"
+
+    def model(self, **ports: Ints) -> dict[str, Ints]:
+        a = signed(ports["a"], self.m) if self.signed_a else ports["a"]
+        b = signed(ports["b"], self.n) if self.signed_b else ports["b"]
+        return {"product": low(a * b, self.m + self.n)}
+
+    def features(self) -> Features:
+        """m x n partial products; n - 2 rows of full adders and one of half adders (Booth shows in the coefficient).
+
+        Levels: linear in the rows, as measured from 4 x 4 to 24 x 24 (synthesis builds an array, not a balanced tree),
+        then a carry chain.
+        """
+        m, n = max(self.m, self.n), min(self.m, self.n)
+        if n <= 1:
+            return same("multiply", m * n * AND, 1)
+        gates = m * n * AND + m * (n - 2) * FULL_ADDER + m * HALF_ADDER
+        return same("multiply", gates, 1 + Fraction(3 * n, 2) + carry_levels(m + n))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Adder(Leaf):
+    """a + b, its low `width` bits."""
+
+    width: int
+    kind: ClassVar[str] = "adder"
+
+    def inputs(self) -> Widths:
+        return {"a": self.width, "b": self.width}
+
+    def outputs(self) -> Widths:
+        return {"sum": self.width}
+
+    def verilog(self) -> str:
+        return "  assign sum = a + b;"
+
+    def model(self, **ports: Ints) -> dict[str, Ints]:
+        return {"sum": low(ports["a"] + ports["b"], self.width)}
+
+    def features(self) -> Features:
+        """A full adder a bit; the carry tree of a fast adder shows in the coefficient."""
+        return same("add", self.width * FULL_ADDER, carry_levels(self.width))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Subtractor(Leaf):
+    """a - b, its low `width` bits."""
+
+    width: int
+    kind: ClassVar[str] = "subtractor"
+
+    def inputs(self) -> Widths:
+        return {"a": self.width, "b": self.width}
+
+    def outputs(self) -> Widths:
+        return {"difference": self.width}
+
+    def verilog(self) -> str:
+        return "  assign difference = a - b;"
+
+    def model(self, **ports: Ints) -> dict[str, Ints]:
+        return {"difference": low(ports["a"] - ports["b"], self.width)}
+
+    def features(self) -> Features:
+        """A full adder a bit; the inverters of b go into it."""
+        return same("add", self.width * FULL_ADDER, carry_levels(self.width))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AddSubtract(Leaf):
+    """a + b, or a - b where subtract is 1; its low `width` bits."""
+
+    width: int
+    kind: ClassVar[str] = "add_subtract"
+
+    def inputs(self) -> Widths:
+        return {"a": self.width, "b": self.width, "subtract": 1}
+
+    def outputs(self) -> Widths:
+        return {"sum": self.width}
+
+    def verilog(self) -> str:
+        w = self.width
+        # The carry enters through a bit below the sum, so that one adder is made and not two.
+        return (
+            f"  wire [{w}:0] whole = {{a, 1'b1}} + {{b ^ {{{w}{{subtract}}}}, subtract}};\n  assign sum = whole[{w}:1];"
+        )
+
+    def model(self, **ports: Ints) -> dict[str, Ints]:
+        a, b, subtract = ports["a"], ports["b"], ports["subtract"]
+        return {"sum": low(a + np.where(subtract == 1, -b, b), self.width)}
+
+    def features(self) -> Features:
+        """A full adder and an exclusive-or a bit."""
+        return same("add", self.width * (FULL_ADDER + XOR), carry_levels(self.width) + 1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Compressor(Leaf):
+    """`operands` more numbers, side by side in `terms`, added to a sum; its low `width` bits."""
+
+    width: int
+    operands: int
+    kind: ClassVar[str] = "compressor"
+
+    def inputs(self) -> Widths:
+        return {"first": self.width, "terms": self.width * self.operands}
+
+    def outputs(self) -> Widths:
+        return {"sum": self.width}
+
+    def verilog(self) -> str:
+        w = self.width
+        parts = [f"terms[{w * (i + 1) - 1}:{w * i}]" for i in range(self.operands)]
+        return f"  assign sum = {' + '.join(['first', *parts])};"
+
+    def model(self, **ports: Ints) -> dict[str, Ints]:
+        total = ports["first"]
+        for i in range(self.operands):
+            total = low(total + low(ports["terms"] >> (self.width * i), self.width), self.width)
+        return {"sum": total}
+
+    def features(self) -> Features:
+        """A full adder a bit and number folded into a carry-save sum, two XORs a reduction."""
+        return same(
+            "add",
+            self.width * self.operands * FULL_ADDER,
+            2 * _reductions(self.operands + 2) if self.width else 0,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Incrementer(Leaf):
+    """a + carry, its low `width` bits: adds a rounding bit, or completes a two's complement negation."""
+
+    width: int
+    kind: ClassVar[str] = "incrementer"
+
+    def inputs(self) -> Widths:
+        return {"a": self.width, "carry": 1}
+
+    def outputs(self) -> Widths:
+        return {"sum": self.width}
+
+    def verilog(self) -> str:
+        return "  assign sum = a + carry;"
+
+    def model(self, **ports: Ints) -> dict[str, Ints]:
+        return {"sum": low(ports["a"] + ports["carry"], self.width)}
+
+    def features(self) -> Features:
+        """A half adder a bit."""
+        return same("add", self.width * HALF_ADDER, carry_levels(self.width) / 2)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparator(Leaf):
+    """less: whether a < b, both unsigned."""
+
+    width: int
+    kind: ClassVar[str] = "comparator"
+
+    def inputs(self) -> Widths:
+        return {"a": self.width, "b": self.width}
+
+    def outputs(self) -> Widths:
+        return {"less": 1}
+
+    def verilog(self) -> str:
+        return "  assign less = a < b;"
+
+    def model(self, **ports: Ints) -> dict[str, Ints]:
+        return {"less": (ports["a"] < ports["b"]) * (ports["a"] * 0 + 1)}
+
+    def features(self) -> Features:
+        """A subtractor that keeps only its carry: half the gates of one."""
+        return same("add", self.width * FULL_ADDER / 2, carry_levels(self.width))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PopulationCount(Leaf):
+    """How many bits of a are 1."""
+
+    width: int
+    kind: ClassVar[str] = "population_count"
+
+    def inputs(self) -> Widths:
+        return {"a": self.width}
+
+    def outputs(self) -> Widths:
+        return {"count": log2_ceil(self.width + 1)}
+
+    def verilog(self) -> str:
+        return f"  assign count = {' + '.join(f'a[{i}]' if self.width > 1 else 'a' for i in range(self.width))};"
+
+    def model(self, **ports: Ints) -> dict[str, Ints]:
+        return {"count": sum((ports["a"] >> i) & 1 for i in range(self.width))}
+
+    def features(self) -> Features:
+        """width - (bits of the count) full adders."""
+        stages = log2_ceil(self.width + 1)
+        return same("add", max(self.width - stages, 0) * FULL_ADDER, 2 * stages)

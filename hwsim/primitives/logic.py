@@ -1,0 +1,244 @@
+"""Leaves of plain logic, and the flip-flop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from hwsim.primitives.leaf import AND, XOR, Features, Ints, Leaf, Widths, log2_ceil, low, same
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Gate(Leaf):
+    """Two words, bit by bit."""
+
+    width: int
+
+    def inputs(self) -> Widths:
+        return {"a": self.width, "b": self.width}
+
+    def outputs(self) -> Widths:
+        return {"y": self.width}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AndGate(_Gate):
+    """a & b: masks, clears."""
+
+    kind: ClassVar[str] = "and_gate"
+
+    def verilog(self) -> str:
+        return "  assign y = a & b;"
+
+    def model(self, **ports: Ints) -> dict[str, Ints]:
+        return {"y": ports["a"] & ports["b"]}
+
+    def features(self) -> Features:
+        return same("logic", self.width * AND, 1 if self.width else 0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OrGate(_Gate):
+    """a | b."""
+
+    kind: ClassVar[str] = "or_gate"
+
+    def verilog(self) -> str:
+        return "  assign y = a | b;"
+
+    def model(self, **ports: Ints) -> dict[str, Ints]:
+        return {"y": ports["a"] | ports["b"]}
+
+    def features(self) -> Features:
+        return same("logic", self.width * AND, 1 if self.width else 0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExclusiveOr(_Gate):
+    """a ^ b: a sign, or with b all alike a conditional one's complement."""
+
+    kind: ClassVar[str] = "exclusive_or"
+
+    def verilog(self) -> str:
+        return "  assign y = a ^ b;"
+
+    def model(self, **ports: Ints) -> dict[str, Ints]:
+        return {"y": ports["a"] ^ ports["b"]}
+
+    def features(self) -> Features:
+        return same("logic", self.width * XOR, 1 if self.width else 0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Inverter(Leaf):
+    """~a."""
+
+    width: int
+    kind: ClassVar[str] = "inverter"
+
+    def inputs(self) -> Widths:
+        return {"a": self.width}
+
+    def outputs(self) -> Widths:
+        return {"y": self.width}
+
+    def verilog(self) -> str:
+        return "  assign y = ~a;"
+
+    def model(self, **ports: Ints) -> dict[str, Ints]:
+        return {"y": low(~ports["a"], self.width)}
+
+    def features(self) -> Features:
+        """Half a NAND each; mostly absorbed."""
+        return same("logic", self.width * AND / 3, 1 if self.width else 0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnyBit(Leaf):
+    """Whether a bit of a is 1."""
+
+    width: int
+    kind: ClassVar[str] = "any_bit"
+
+    def inputs(self) -> Widths:
+        return {"a": self.width}
+
+    def outputs(self) -> Widths:
+        return {"y": 1}
+
+    def verilog(self) -> str:
+        return "  assign y = |a;"
+
+    def model(self, **ports: Ints) -> dict[str, Ints]:
+        return {"y": (ports["a"] != 0) * (ports["a"] * 0 + 1)}
+
+    def features(self) -> Features:
+        return same("logic", max(self.width - 1, 0) * AND, log2_ceil(self.width))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EveryBit(Leaf):
+    """Whether all bits of a are 1."""
+
+    width: int
+    kind: ClassVar[str] = "every_bit"
+
+    def inputs(self) -> Widths:
+        return {"a": self.width}
+
+    def outputs(self) -> Widths:
+        return {"y": 1}
+
+    def verilog(self) -> str:
+        return "  assign y = &a;"
+
+    def model(self, **ports: Ints) -> dict[str, Ints]:
+        return {"y": (ports["a"] == (1 << self.width) - 1) * (ports["a"] * 0 + 1)}
+
+    def features(self) -> Features:
+        return same("logic", max(self.width - 1, 0) * AND, log2_ceil(self.width))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LeadingZeroCounter(Leaf):
+    """Zeros above the highest 1 of a; width where there is none."""
+
+    width: int
+    kind: ClassVar[str] = "leading_zero_counter"
+
+    def inputs(self) -> Widths:
+        return {"a": self.width}
+
+    def outputs(self) -> Widths:
+        return {"count": log2_ceil(self.width + 1)}
+
+    def verilog(self) -> str:
+        """Halves: a half without a one adds its length and passes the other half on."""
+        full, bits = 1 << log2_ceil(self.width), log2_ceil(self.width)
+        count = log2_ceil(self.width + 1)
+        pad = full - self.width
+        # Ones below make the count of an empty a end at width.
+        lines = [
+            f"  wire [{full - 1}:0] part{bits} = {{a, {{{pad}{{1'b1}}}}}};"
+            if pad
+            else f"  wire [{full - 1}:0] part{bits} = a;"
+        ]
+        for level in range(bits, 0, -1):
+            half = 1 << (level - 1)
+            lines += [
+                f"  wire empty{level - 1} = ~|part{level}[{2 * half - 1}:{half}];",
+                f"  wire [{half - 1}:0] part{level - 1} = empty{level - 1} ? part{level}[{half - 1}:0]"
+                f" : part{level}[{2 * half - 1}:{half}];",
+            ]
+        found = ", ".join(f"empty{level}" for level in range(bits - 1, -1, -1))
+        if pad:
+            lines.append(f"  assign count = {{{found}}};")
+        elif bits:
+            lines.append(f"  assign count = part0[0] ? {{1'b0, {found}}} : {count}'d{self.width};")
+        else:
+            lines.append("  assign count = ~a;")
+        return "\n".join(lines)
+
+    def model(self, **ports: Ints) -> dict[str, Ints]:
+        a = ports["a"]
+        count, found = a * 0, a * 0
+        for place in range(self.width - 1, -1, -1):
+            found = found | ((a >> place) & 1)
+            count = count + (1 - found)
+        return {"count": count}
+
+    def features(self) -> Features:
+        """Two AND-class gates a bit: group zero flags and the select of each group."""
+        return same("logic", self.width * 2 * AND, log2_ceil(self.width) * 2)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FloatDecoder(Leaf):
+    """A float's exponent field read: `hidden`, its leading bit, and the exponent, that of a subnormal made 1."""
+
+    exponent: int
+    kind: ClassVar[str] = "float_decoder"
+
+    def inputs(self) -> Widths:
+        return {"field": self.exponent}
+
+    def outputs(self) -> Widths:
+        return {"hidden": 1, "effective": self.exponent}
+
+    def verilog(self) -> str:
+        upper = f"field[{self.exponent - 1}:1], field[0]" if self.exponent > 1 else "field"
+        return f"  assign hidden = |field;\n  assign effective = {{{upper} | ~hidden}};"
+
+    def model(self, **ports: Ints) -> dict[str, Ints]:
+        field = ports["field"]
+        return {"hidden": (field != 0) * (field * 0 + 1), "effective": np.where(field == 0, field * 0 + 1, field)}
+
+    def features(self) -> Features:
+        """The hidden bit is the OR of the exponent field."""
+        return same("logic", (self.exponent + 1) * AND, log2_ceil(self.exponent) + 1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Register(Leaf):
+    """`width` flip-flops: q is what d was before the clock's rising edge."""
+
+    width: int
+    kind: ClassVar[str] = "register"
+
+    def inputs(self) -> Widths:
+        return {"d": self.width}
+
+    def outputs(self) -> Widths:
+        return {"q": self.width}
+
+    def verilog(self) -> str:
+        return f"  reg [{self.width - 1}:0] held;\n  always @(posedge clk) held <= d;\n  assign q = held;"
+
+    def model(self, **ports: Ints) -> dict[str, Ints]:
+        raise TypeError("register: has a state; circuit.step keeps it")
+
+    def features(self) -> Features:
+        """Flip-flops; the coefficient is the library's flip-flop itself."""
+        return same("register", self.width, 0)

@@ -1,0 +1,231 @@
+"""Leaves that move and choose bits: shifters, multiplexers, constant tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import ClassVar
+
+import numpy as np
+
+from hwsim.primitives.leaf import (
+    AND,
+    MUX,
+    Features,
+    Ints,
+    Leaf,
+    Widths,
+    log2_ceil,
+    low,
+    same,
+    shifted_left,
+    shifted_right,
+    signed,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shifter(Leaf):
+    """a moved right by `amount`, zeros above; the bits below its last place are dropped.
+
+    positions: the largest amount that is meant; `amount` has as many bits as that takes. active: bits that carry data
+    (the others mostly hold zeros and do not switch); 0 stands for all.
+    """
+
+    width: int
+    positions: int
+    active: int = 0
+    kind: ClassVar[str] = "shifter"
+
+    def inputs(self) -> Widths:
+        return {"a": self.width, "amount": log2_ceil(self.positions + 1)}
+
+    def outputs(self) -> Widths:
+        return {"shifted": self.width}
+
+    def verilog(self) -> str:
+        return "  assign shifted = a >> amount;"
+
+    def model(self, **ports: Ints) -> dict[str, Ints]:
+        return {"shifted": shifted_right(ports["a"], ports["amount"], self.width)}
+
+    def features(self) -> Features:
+        """A barrel shifter: one multiplexer a bit and stage."""
+        stages = log2_ceil(self.positions + 1)
+        active = min(self.active or self.width, self.width)
+        return Features(
+            family="shift",
+            gates=self.width * stages * MUX,
+            activity=active * stages * MUX,
+            levels=Fraction(stages),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ArithmeticShifter(Leaf):
+    """A two's complement a moved right by `amount`, its sign above: the floor of a / 2**amount."""
+
+    width: int
+    positions: int
+    kind: ClassVar[str] = "arithmetic_shifter"
+
+    def inputs(self) -> Widths:
+        return {"a": self.width, "amount": log2_ceil(self.positions + 1)}
+
+    def outputs(self) -> Widths:
+        return {"shifted": self.width}
+
+    def verilog(self) -> str:
+        return "  assign shifted = $signed(a) >>> amount;"
+
+    def model(self, **ports: Ints) -> dict[str, Ints]:
+        a = signed(ports["a"], self.width)
+        return {"shifted": low(a >> np.minimum(ports["amount"], self.width), self.width)}
+
+    def features(self) -> Features:
+        """A barrel shifter: one multiplexer a bit and stage."""
+        stages = log2_ceil(self.positions + 1)
+        return same("shift", self.width * stages * MUX, stages)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LostBits(Leaf):
+    """sticky: whether a shift of a to the right by `amount` drops a one."""
+
+    width: int
+    positions: int
+    kind: ClassVar[str] = "lost_bits"
+
+    def inputs(self) -> Widths:
+        return {"a": self.width, "amount": log2_ceil(self.positions + 1)}
+
+    def outputs(self) -> Widths:
+        return {"sticky": 1}
+
+    def verilog(self) -> str:
+        w = self.width
+        return (
+            f"  wire [{w - 1}:0] kept = {{{w}{{1'b1}}}} << amount;  // ones where a bit stays\n"
+            "  assign sticky = |(a & ~kept);"
+        )
+
+    def model(self, **ports: Ints) -> dict[str, Ints]:
+        a, amount = ports["a"], np.minimum(ports["amount"], self.width)
+        return {"sticky": (((a >> amount) << amount) != a) * (a * 0 + 1)}
+
+    def features(self) -> Features:
+        """A thermometer of the amount, an AND and an OR a bit."""
+        return same("logic", self.width * 3 * AND, log2_ceil(self.positions + 1) + log2_ceil(self.width) + 1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExpandingShifter(Leaf):
+    """`width` bits moved left by `amount`, up to `positions`, into `limit` bits."""
+
+    width: int
+    positions: int
+    limit: int
+    kind: ClassVar[str] = "expanding_shifter"
+
+    def inputs(self) -> Widths:
+        return {"a": self.width, "amount": log2_ceil(self.positions + 1)}
+
+    def outputs(self) -> Widths:
+        return {"shifted": self.limit}
+
+    def verilog(self) -> str:
+        return "  assign shifted = a << amount;"  # as wide as its target: Verilog widens a first
+
+    def model(self, **ports: Ints) -> dict[str, Ints]:
+        return {"shifted": shifted_left(ports["a"], ports["amount"], self.limit)}
+
+    def features(self) -> Features:
+        """Early stages are narrow: stage s has as many multiplexers as bits can be non-zero after it."""
+        stages = log2_ceil(self.positions + 1)
+        widths = [min(self.width + min(2 ** (stage + 1) - 1, self.positions), self.limit) for stage in range(stages)]
+        return Features(
+            family="shift",
+            gates=sum(widths) * MUX,
+            activity=min(self.width, self.limit) * stages * MUX,
+            levels=Fraction(stages),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Multiplexer(Leaf):
+    """The chosen one of `inputs` words of `width` bits that lie side by side in `words`, the first lowest."""
+
+    width: int
+    choices: int
+    kind: ClassVar[str] = "multiplexer"
+
+    def inputs(self) -> Widths:
+        return {"words": self.width * self.choices, "select": max(log2_ceil(self.choices), 1)}
+
+    def outputs(self) -> Widths:
+        return {"chosen": self.width}
+
+    def verilog(self) -> str:
+        w = self.width
+        if self.choices == 2:
+            return f"  assign chosen = select ? words[{2 * w - 1}:{w}] : words[{w - 1}:0];"
+        return f"  assign chosen = words >> (select * {w});"
+
+    def model(self, **ports: Ints) -> dict[str, Ints]:
+        words, select = ports["words"], ports["select"]
+        found = words * 0
+        for place in range(self.choices):
+            found = np.where(select == place, low(words >> (self.width * place), self.width), found)
+        return {"chosen": found}
+
+    def features(self) -> Features:
+        """inputs - 1 two-way multiplexers a bit."""
+        return same("shift", self.width * max(self.choices - 1, 0) * MUX, log2_ceil(self.choices))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lookup(Leaf):
+    """A constant table of 2**address words: contents holds them side by side, the first lowest.
+
+    Each output bit is a fixed function of the address; a writable table would add a flip-flop a bit.
+    """
+
+    address: int
+    width: int
+    contents: int = 0
+    kind: ClassVar[str] = "lookup"
+
+    def inputs(self) -> Widths:
+        return {"index": self.address}
+
+    def outputs(self) -> Widths:
+        return {"word": self.width}
+
+    def words(self) -> list[int]:
+        """The table."""
+        return [(self.contents >> (self.width * i)) & ((1 << self.width) - 1) for i in range(2**self.address)]
+
+    def verilog(self) -> str:
+        digits = -(-self.width // 4)
+        lines = [
+            f"      {self.address}'d{i}: found = {self.width}'h{w:0{digits}x};" for i, w in enumerate(self.words())
+        ]
+        return "\n".join(
+            [
+                f"  reg [{self.width - 1}:0] found;",
+                "  always @*",
+                "    case (index)",
+                *lines,
+                f"      default: found = {self.width}'h{0:0{digits}x};",
+                "    endcase",
+                "  assign word = found;",
+            ]
+        )
+
+    def model(self, **ports: Ints) -> dict[str, Ints]:
+        table = np.array(self.words(), dtype=object if self.width > 62 else np.int64)
+        return {"word": table[np.asarray(ports["index"]).astype(np.int64)]}
+
+    def features(self) -> Features:
+        """A tree of 2**address - 1 multiplexers with constant leaves loses its two lowest levels: 2**address / 4."""
+        return same("shift", self.width * Fraction(2**self.address, 4) * MUX, self.address)
