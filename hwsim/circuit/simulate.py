@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from hwsim.circuit.bits import Bits, Constant, Slice, Wire, constant
+from hwsim.circuit.bits import Bits, Slice, Wire, constant
 from hwsim.circuit.module import Module, sources
 from hwsim.primitives import Leaf
 from hwsim.primitives.leaf import low
@@ -45,8 +45,14 @@ class Flat:
 @cache
 def flat(module: Module) -> Flat:
     """All leaves of the tree. Raises ValueError for a loop without a register."""
-    uses: list[_Use] = []
-    outputs = _flatten(module, "", {wire: Bits((Slice(wire, 0, wire.width),)) for wire in module.inputs}, uses)
+    found: list[_Use] = []
+    ports: dict[Wire, Bits] = {}
+    outputs = _flatten(module, "", {wire: Bits((Slice(wire, 0, wire.width),)) for wire in module.inputs}, found, ports)
+    outputs = {name: _through(row, ports) for name, row in outputs.items()}
+    uses = [
+        _Use(use.path, use.leaf, tuple((port, _through(row, ports)) for port, row in use.inputs), use.outputs)
+        for use in found
+    ]
     registers = tuple(use for use in uses if use.leaf.kind == "register")
     ready = {wire for wire in module.inputs} | {wire for use in registers for _, wire in use.outputs}
     waiting, ordered = [use for use in uses if use.leaf.kind != "register"], []
@@ -63,34 +69,44 @@ def flat(module: Module) -> Flat:
     return Flat(tuple(ordered), registers, tuple(outputs.items()), max(widths, default=1))
 
 
-def _flatten(module: Module, prefix: str, given: Mapping[Wire, Bits], uses: list[_Use]) -> dict[str, Bits]:
-    """Leaves below `module` appended to `uses`; returns what its output ports are. given: what its input wires are."""
+def _flatten(
+    module: Module, prefix: str, given: Mapping[Wire, Bits], uses: list[_Use], ports: dict[Wire, Bits]
+) -> dict[str, Bits]:
+    """Leaves below `module` appended to `uses`; returns what its output ports are.
+
+    given: what its input wires are. ports: filled with what the wires at output ports of modules below are; a register
+    may read one before it is met.
+    """
     names: dict[Wire, Bits] = dict(given)
-
-    def outer(row: Bits) -> Bits:
-        parts: list[Any] = []
-        for part in row.parts:
-            if isinstance(part, Constant):
-                parts.append(part)
-            else:
-                parts += names[part.wire][part.low : part.low + part.width].parts
-        return Bits(tuple(parts))
-
-    for part in module.instances:  # wires of leaves first: a register's output may be used before it is met
-        if isinstance(part.of, Leaf):
-            for _, wire in part.outputs:
-                names[wire] = Bits((Slice(Wire(prefix + wire.name, wire.width), 0, wire.width),))
     for part in module.instances:
-        rows = tuple((port, outer(row)) for port, row in part.inputs)
+        for _, wire in part.outputs:
+            names[wire] = Bits((Slice(Wire(prefix + wire.name, wire.width), 0, wire.width),))
+    for part in module.instances:
+        rows = tuple((port, _through(row, names)) for port, row in part.inputs)
         path = prefix + part.name
+        own = tuple((port, Wire(prefix + wire.name, wire.width)) for port, wire in part.outputs)
         if isinstance(part.of, Module):
             inner = {wire: row for wire, (_, row) in zip(part.of.inputs, rows, strict=True)}
-            made = _flatten(part.of, path + "/", inner, uses)
-            names.update({wire: made[port] for port, wire in part.outputs})
+            made = _flatten(part.of, path + "/", inner, uses, ports)
+            ports.update({wire: made[port] for port, wire in own})
         else:
-            own = tuple((port, Wire(prefix + wire.name, wire.width)) for port, wire in part.outputs)
             uses.append(_Use(path, part.of, rows, own))
-    return {name: outer(row) for name, row in module.outputs}
+    return {name: _through(row, names) for name, row in module.outputs}
+
+
+def _through(row: Bits, names: Mapping[Wire, Bits]) -> Bits:
+    """A row with every wire that has another name followed to where it is driven."""
+    parts: list[Any] = []
+    for part in row.parts:
+        if (
+            isinstance(part, Slice)
+            and part.wire in names
+            and names[part.wire].parts != (Slice(part.wire, 0, part.wire.width),)
+        ):
+            parts += _through(names[part.wire][part.low : part.low + part.width], names).parts
+        else:
+            parts.append(part)
+    return Bits(tuple(parts))
 
 
 def evaluate(module: Module, inputs: Mapping[str, Any]) -> dict[str, Any]:

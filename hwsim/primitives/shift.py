@@ -120,11 +120,12 @@ class LostBits(Leaf):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExpandingShifter(Leaf):
-    """`width` bits moved left by `amount`, up to `positions`, into `limit` bits."""
+    """`width` bits moved left by `amount`, up to `positions`, into `limit` bits; signed_a: 1 repeats a's sign above."""
 
     width: int
     positions: int
     limit: int
+    signed_a: int = 0
     kind: ClassVar[str] = "expanding_shifter"
 
     def inputs(self) -> Widths:
@@ -134,10 +135,12 @@ class ExpandingShifter(Leaf):
         return {"shifted": self.limit}
 
     def verilog(self) -> str:
-        return "  assign shifted = a << amount;"  # as wide as its target: Verilog widens a first
+        # As wide as its target: Verilog widens a first, by its sign where it is signed.
+        return f"  assign shifted = {'$signed(a)' if self.signed_a else 'a'} << amount;"
 
     def model(self, **ports: Ints) -> dict[str, Ints]:
-        return {"shifted": shifted_left(ports["a"], ports["amount"], self.limit)}
+        a = low(signed(ports["a"], self.width), self.limit) if self.signed_a else ports["a"]
+        return {"shifted": shifted_left(a, ports["amount"], self.limit)}
 
     def features(self) -> Features:
         """Early stages are narrow: stage s has as many multiplexers as bits can be non-zero after it."""
