@@ -1,14 +1,13 @@
-"""A float register: register + an exact addend, rounded once. A single path, its width just enough to round rightly.
+"""A float register: register + an exact addend, rounded once. A single path, just wide enough to round rightly.
 
-Both numbers lie in one window with their tops together, the one of the smaller exponent moved down, what it loses kept
-as one bit below the window (sum rounded to odd), so that the rounding that follows is the only one. The addend has P
-bits, not normalised, the register p. A window of P + p + 1 bits is enough:
-- register on top (or the addend zero): the register is normal, so a difference loses at most one leading place, and
-  p + 1 places and the odd bit are left; or it is subnormal, and its own last place is where the sum is rounded.
-- addend on top, register moved down by d: nothing is lost while d <= P + 1. Beyond, the register is below
-  2**-(P + 1) of the window's top, half the addend's last place, so the sum keeps the addend's last place or the one
-  below it: p + 1 places and the odd bit are below that.
-Places p + 1 and the odd bit decide every rounding to p places.
+The addend is normalised first. Then both numbers lie in one window with their tops together, the one of the smaller
+exponent moved down, what it loses kept as one bit below the window: the sum is rounded to odd there, and the rounding
+that follows is the only one. The addend has P bits, the register p. max(p + 2, P + 1) bits are enough:
+- register on top and normal (or the addend zero): the addend moved down by 1 loses nothing (P + 1 bits hold it); moved
+  further, a difference loses at most one leading place, and p + 1 places and the odd bit are left;
+- register on top and subnormal: the sum is rounded at the register's own last place or above it, p places down;
+- addend on top: moved down by at most 2 the register loses nothing; moved further, as in the first case.
+Place p + 1 and the odd bit decide every rounding to p places.
 """
 
 from __future__ import annotations
@@ -27,19 +26,23 @@ ROUNDINGS = ("ties_to_even", "toward_zero")
 
 @dataclass(frozen=True, slots=True)
 class Addend:
-    """What a float adder sees of its addend: bits of the magnitude, its exponent's width and range, its unit."""
+    """What a float adder sees of its addend: bits of the magnitude, its exponent's width and range, its unit.
+
+    zeros: the most leading zeros of a magnitude that is not zero.
+    """
 
     bits: int
     exponent_bits: int
     low: int
     high: int
     unit: int
+    zeros: int
 
 
 def addend_of(x: Number) -> Addend:
     """The shape of a number in sign and magnitude."""
     width = x.exponent.width if x.exponent is not None else 0
-    return Addend(x.significand.width, width, x.low, x.high, x.unit)
+    return Addend(x.significand.width, width, x.low, x.high, x.unit, x.zeros)
 
 
 def magnitude(m: Build, name: str, x: Number) -> Number:
@@ -56,7 +59,15 @@ def magnitude(m: Build, name: str, x: Number) -> Number:
     )
     size = m.leaf(f"{name}_carry", "incrementer", width=x.significand.width, a=flipped, carry=top)
     sign = top if x.sign is None else m.leaf(f"{name}_sign", "exclusive_or", width=1, a=top, b=x.sign)
-    return Number(significand=size, sign=sign, exponent=x.exponent, low=x.low, high=x.high, unit=x.unit)
+    return Number(
+        significand=size,
+        sign=sign,
+        exponent=x.exponent,
+        low=x.low,
+        high=x.high,
+        unit=x.unit,
+        zeros=x.significand.width - 1,
+    )
 
 
 @cache
@@ -66,19 +77,37 @@ def float_adder(fmt: nf.Minifloat, rounding: str, addend: Addend) -> Module:
     Exact for finite operands whose rounded sum is finite; infinities, NaN and overflow are not treated.
     """
     p, size = fmt.trailing_significand_bits + 1, addend.bits
-    shape = f"{size}x{addend.exponent_bits}at{addend.unit + 10000}to{addend.high}"
-    m = Build(f"add_{slug(fmt.name)}_{rounding}_{shape}")
+    shape = f"{size}x{addend.exponent_bits}_{addend.low}to{addend.high}_{addend.zeros}zeros"
+    m = Build(f"add_{slug(fmt.name)}_{rounding}_{shape}_unit{'m' if addend.unit < 0 else ''}{abs(addend.unit)}")
     total = m.input("total", fmt.bits)
     significand = m.input("significand", size)
-    exponent = m.input("exponent", addend.exponent_bits) if addend.exponent_bits else None
+    exponent = m.input("exponent", addend.exponent_bits) if addend.exponent_bits else constant(addend.low, 1)
     sign = m.input("sign", 1)
     held = _unpack(m, fmt, total)
-    far = _distance(m, fmt, addend, held["exponent"], exponent, significand)
-    window = size + p + 1
-    upper, lower, odd = _aligned(m, held["significand"], significand, far, window)
+    normal, zeros = _normalised(m, significand, addend.zeros)
+    far = _distance(m, fmt, addend, held["exponent"], exponent, zeros, normal[-1])
+    window = max(p + 2, size + 1)
+    upper, lower, odd = _aligned(m, held["significand"], normal, far, window)
     negative, whole = _added(m, upper, lower, odd, window, held["sign"], sign, far["addend_on_top"])
     m.output("next", _rounded(m, fmt, rounding, whole, far["top"], negative))
     return m.done()
+
+
+def _normalised(m: Build, significand: Bits, zeros: int) -> tuple[Bits, Bits | None]:
+    """The magnitude moved up until its top bit is 1 (a zero stays zero), and by how much."""
+    if not zeros:
+        return significand, None
+    count = m.leaf("addend_zeros", "leading_zero_counter", width=zeros, a=significand[significand.width - zeros :])
+    row = m.leaf(
+        "addend_normal",
+        "expanding_shifter",
+        width=significand.width,
+        positions=zeros,
+        limit=significand.width,
+        a=significand,
+        amount=count,
+    )
+    return row, count
 
 
 def _unpack(m: Build, fmt: nf.Minifloat, total: Bits) -> dict[str, Bits]:
@@ -93,32 +122,30 @@ def _unpack(m: Build, fmt: nf.Minifloat, total: Bits) -> dict[str, Bits]:
 
 
 def _distance(
-    m: Build, fmt: nf.Minifloat, addend: Addend, held: Bits, exponent: Bits | None, significand: Bits
+    m: Build, fmt: nf.Minifloat, addend: Addend, held: Bits, exponent: Bits, zeros: Bits | None, something: Bits
 ) -> dict[str, Bits]:
     """Which number is on top, how far the other is below, and the top's exponent as a field of the register's format.
 
-    The top of the register has the weight field - 1 + ulp + p, the top of the addend exponent + unit + P: as a field,
-    the addend's is exponent + `offset`.
+    The top of the register has the weight field - 1 + ulp + p, the top of the addend exponent - zeros + unit + P: as a
+    field, the addend's is exponent - zeros + `offset`. something: whether the addend is not zero; a zero must not push
+    the register out of the window. far: the distance less one where the addend is on top.
     """
     p = fmt.trailing_significand_bits + 1
     offset = addend.unit + addend.bits - (fmt.ulp_exponent + p) + 1
-    most = max(2**fmt.exponent_bits - 1, addend.high + offset)
-    least = min(0, addend.low + offset)
-    width = max(log2_ceil(most + 1), log2_ceil(-least)) + 1 + 1  # a sign, and room for the difference
-    if exponent is None:
-        field = constant(offset, width)
-    elif offset:
-        field = m.leaf("addend_field", "adder", width=width, a=exponent.zero_extend(width), b=constant(offset, width))
-    else:
-        field = exponent.zero_extend(width)
+    most = max(2**fmt.exponent_bits - 1, addend.high + offset, addend.high)
+    least = min(0, addend.low + offset - addend.zeros, addend.low - addend.zeros)
+    width = (most - least).bit_length() + 1
+    field = exponent.zero_extend(width)[:width]
+    if zeros is not None:
+        field = m.leaf("addend_top", "subtractor", width=width, a=field, b=zeros.zero_extend(width))
+    if offset:
+        field = m.leaf("addend_field", "adder", width=width, a=field, b=constant(offset, width))
     down = m.leaf("down", "subtractor", width=width, a=held.zero_extend(width), b=field)
-    up = m.leaf("up", "subtractor", width=width, a=field, b=held.zero_extend(width))
-    something = m.leaf("something", "any_bit", width=significand.width, a=significand)
-    # A zero addend must not push the register out of the window.
     addend_on_top = m.leaf("addend_on_top", "and_gate", width=1, a=down[-1], b=something)
-    far = _choose(m, "far", addend_on_top, up, down)
+    # A negative distance, all bits turned, is the distance up less one; the register is wired one place lower for it.
+    far = m.leaf("far", "exclusive_or", width=width - 1, a=down[:-1], b=addend_on_top.repeat(width - 1))
     top = _choose(m, "top", addend_on_top, field, held.zero_extend(width))
-    return {"addend_on_top": addend_on_top, "far": far[:-1], "top": top[:-1]}
+    return {"addend_on_top": addend_on_top, "far": far, "top": top[:-1]}
 
 
 def _choose(m: Build, name: str, select: Bits, yes: Bits, no: Bits) -> Bits:
@@ -131,12 +158,10 @@ def _aligned(m: Build, held: Bits, significand: Bits, far: dict[str, Bits], wind
     register = held.above(window - held.width)
     addend = significand.above(window - significand.width)
     upper = _choose(m, "upper", far["addend_on_top"], addend, register)
-    other = _choose(m, "other", far["addend_on_top"], register, addend)
+    other = _choose(m, "other", far["addend_on_top"], register[1:].zero_extend(window), addend)
     amount = _limited(m, far["far"], window)
-    positions = 2**amount.width - 1
-    lower = m.leaf("lower", "shifter", width=window, positions=positions, a=other, amount=amount)
-    odd = m.leaf("odd", "lost_bits", width=window, positions=positions, a=other, amount=amount)
-    return upper, lower, odd
+    moved = m.leaf("lower", "sticky_shifter", width=window, positions=2**amount.width - 1, a=other, amount=amount)
+    return upper, moved["shifted"], moved["lost"]
 
 
 def _limited(m: Build, far: Bits, window: int) -> Bits:
@@ -179,34 +204,21 @@ def _rounded(m: Build, fmt: nf.Minifloat, rounding: str, whole: Bits, top: Bits,
     """The magnitude, its top bit of the weight of exponent field top + 1, as a code: normalised, rounded, packed."""
     p, width = fmt.trailing_significand_bits + 1, whole.width
     zeros = m.leaf("zeros", "leading_zero_counter", width=width, a=whole)
-    span = max(zeros.width, top.width)
-    # Down to the smallest exponent field, 1, and no further: beyond, the number stays subnormal.
-    low = m.leaf("subnormal", "comparator", width=span, a=top.zero_extend(span), b=zeros.zero_extend(span))
-    steps = _choose(m, "steps", low, top.zero_extend(span), zeros.zero_extend(span))[: zeros.width]
+    span = max(zeros.width, top.width) + 1
+    below = m.leaf("field_less_one", "subtractor", width=span, a=top.zero_extend(span), b=zeros.zero_extend(span))
+    # Down to the smallest exponent field, 1, and no further: beyond, the number stays subnormal and its field is 0.
+    steps = _choose(m, "steps", below[-1], top.zero_extend(span), zeros.zero_extend(span))[: zeros.width]
     normal = m.leaf(
         "normalise", "expanding_shifter", width=width, positions=2**zeros.width - 1, limit=width, a=whole, amount=steps
     )
-    down = m.leaf(
-        "less",
-        "subtractor",
-        width=top.width + 1,
-        a=top.zero_extend(top.width + 1),
-        b=steps.zero_extend(top.width + 1)[: top.width + 1],
-    )
-    field = m.leaf("field", "incrementer", width=top.width + 1, a=down, carry=constant(1, 1))
-    hidden = normal[-1]
-    field = m.leaf(
-        "own_field",
-        "and_gate",
-        width=fmt.exponent_bits,
-        a=field[: fmt.exponent_bits],
-        b=hidden.repeat(fmt.exponent_bits),
-    )
+    bits = fmt.exponent_bits
+    field = m.leaf("field", "incrementer", width=bits, a=below[:bits], carry=constant(1, 1))
+    field = m.leaf("own_field", "and_gate", width=bits, a=field, b=normal[-1].repeat(bits))
     kept, rest = normal[width - p : width - 1], normal[: width - p]
     packed = cat(field, kept)
     if rounding == "ties_to_even":
-        below = m.leaf("below_half", "any_bit", width=rest.width - 1, a=rest[:-1])
-        tie = m.leaf("odd_or_more", "or_gate", width=1, a=below, b=packed[0])
+        half = m.leaf("below_half", "any_bit", width=rest.width - 1, a=rest[:-1])
+        tie = m.leaf("odd_or_more", "or_gate", width=1, a=half, b=packed[0])
         up = m.leaf("up_one", "and_gate", width=1, a=rest[-1], b=tie)
         packed = m.leaf("round", "incrementer", width=packed.width, a=packed, carry=up)
     return cat(negative, packed)

@@ -30,6 +30,7 @@ def product(m: Build, name: str, a: Number, b: Number) -> Number:
         low=low,
         high=high,
         unit=a.unit + b.unit,
+        zeros=min(a.zeros + b.zeros + 1, significand.width - 1),
     )
 
 

@@ -19,6 +19,7 @@ class Number:
     has.  unit: the number is worth significand * 2**(exponent + unit).
     below_zero: of a two's complement significand, whether it is negative, or a zero made of a negative factor (whose
         sign a float register keeps).
+    zeros: the most leading zeros that a significand which is not zero can have.
     """
 
     significand: Bits
@@ -29,6 +30,7 @@ class Number:
     low: int = 0
     high: int = 0
     unit: int = 0
+    zeros: int = 0
 
     @property
     def positions(self) -> int:
@@ -90,7 +92,7 @@ def decoded(m: Build, name: str, fmt: nf.Scalar, code: Bits) -> Number:
     """The number of a code, its decoder made in `m` where it needs one. Raises TypeError for other kinds of formats."""
     if isinstance(fmt, nf.FixedPoint):
         top = code[-1] if fmt.signed else None
-        return Number(significand=code, signed=fmt.signed, below_zero=top, unit=fmt.ulp_exponent)
+        return Number(significand=code, signed=fmt.signed, below_zero=top, unit=fmt.ulp_exponent, zeros=fmt.bits - 1)
     if not isinstance(fmt, nf.Minifloat):
         raise TypeError(
             f"operand: a multiplier takes integers and minifloats, and elements that are codebooks looked up in one; "
@@ -106,5 +108,11 @@ def decoded(m: Build, name: str, fmt: nf.Scalar, code: Bits) -> Number:
         return Number(significand=whole, sign=sign, exponent=field, low=low, high=at.largest_field, unit=unit)
     made = m.module(name, decoder(fmt), code=code)
     return Number(
-        significand=made["significand"], sign=sign, exponent=made["exponent"], low=low, high=at.largest_field, unit=unit
+        significand=made["significand"],
+        sign=sign,
+        exponent=made["exponent"],
+        low=low,
+        high=at.largest_field,
+        unit=unit,
+        zeros=at.trailing_bits if at.subnormals else 0,
     )

@@ -34,13 +34,13 @@ from hwsim.primitives.logic import (
     OrGate,
     Register,
 )
-from hwsim.primitives.shift import ArithmeticShifter, ExpandingShifter, Lookup, LostBits, Multiplexer, Shifter
+from hwsim.primitives.shift import ArithmeticShifter, ExpandingShifter, Lookup, Multiplexer, Shifter, StickyShifter
 
 PRIMITIVES: dict[str, type[Leaf]] = {
     leaf.kind: leaf
     for leaf in (
         Multiplier, Adder, Subtractor, AddSubtract, Compressor, Incrementer, Comparator, PopulationCount,
-        Shifter, ArithmeticShifter, LostBits, ExpandingShifter, Multiplexer, Lookup,
+        Shifter, ArithmeticShifter, StickyShifter, ExpandingShifter, Multiplexer, Lookup,
         AndGate, OrGate, ExclusiveOr, Inverter, AnyBit, EveryBit, LeadingZeroCounter, FloatDecoder, Register,
     )
 }  # fmt: skip

@@ -89,33 +89,44 @@ class ArithmeticShifter(Leaf):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LostBits(Leaf):
-    """sticky: whether a shift of a to the right by `amount` drops a one."""
+class StickyShifter(Leaf):
+    """a moved right by `amount`, zeros above; lost: whether a one was dropped below its last place."""
 
     width: int
     positions: int
-    kind: ClassVar[str] = "lost_bits"
+    kind: ClassVar[str] = "sticky_shifter"
 
     def inputs(self) -> Widths:
         return {"a": self.width, "amount": log2_ceil(self.positions + 1)}
 
     def outputs(self) -> Widths:
-        return {"sticky": 1}
+        return {"shifted": self.width, "lost": 1}
 
     def verilog(self) -> str:
-        w = self.width
-        return (
-            f"  wire [{w - 1}:0] kept = {{{w}{{1'b1}}}} << amount;  // ones where a bit stays\n"
-            "  assign sticky = |(a & ~kept);"
-        )
+        """A stage for each bit of the amount: what it drops is seen before it moves on."""
+        w, stages = self.width, log2_ceil(self.positions + 1)
+        lines, row, lost = [], "a", []
+        for stage in range(stages):
+            reach, bit = min(1 << stage, w), f"amount[{stage}]" if stages > 1 else "amount"
+            cut = row if w == 1 else f"{row}[{reach - 1}:0]"
+            lines += [
+                f"  wire [{w - 1}:0] moved{stage} = {bit} ? {row} >> {1 << stage} : {row};",
+                f"  wire lost{stage} = {bit} & (|{cut});",
+            ]
+            row = f"moved{stage}"
+            lost.append(f"lost{stage}")
+        return "\n".join([*lines, f"  assign shifted = {row};", f"  assign lost = {' | '.join(lost)};"])
 
     def model(self, **ports: Ints) -> dict[str, Ints]:
         a, amount = ports["a"], np.minimum(ports["amount"], self.width)
-        return {"sticky": (((a >> amount) << amount) != a) * (a * 0 + 1)}
+        moved = a >> amount
+        return {"shifted": moved, "lost": ((moved << amount) != a) * (a * 0 + 1)}
 
     def features(self) -> Features:
-        """A thermometer of the amount, an AND and an OR a bit."""
-        return same("logic", self.width * 3 * AND, log2_ceil(self.positions + 1) + log2_ceil(self.width) + 1)
+        """A barrel shifter, and an OR for each bit a stage can drop."""
+        stages = log2_ceil(self.positions + 1)
+        dropped = sum(min(1 << stage, self.width) for stage in range(stages))
+        return same("shift", self.width * stages * MUX + dropped * AND, stages)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -80,7 +80,7 @@ def test_more_of_a_primitive_never_takes_fewer_gates(name: str) -> None:
         "expanding_shifter": {"width": 6, "positions": 9, "limit": 20},
         "multiplexer": {"width": 4, "choices": 3},
         "arithmetic_shifter": {"width": 12, "positions": 5},
-        "lost_bits": {"width": 12, "positions": 5},
+        "sticky_shifter": {"width": 12, "positions": 5},
         "lookup": {"address": 3, "width": 5},
         "float_decoder": {"exponent": 4},
     }.get(name, {"width": 9})
