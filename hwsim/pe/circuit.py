@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
+import numpy as np
+
 import formats as nf
-from hwsim.circuit import Build, Module
+from formats.called import called
+from hwsim.circuit import Bits, Build, Module
 from hwsim.pe import fixed, floating
 from hwsim.pe.multiply import product
 from hwsim.pe.number import Number, decoded, slug
@@ -14,12 +17,45 @@ from hwsim.pe.number import Number, decoded, slug
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mac:
-    """What decides a multiply-accumulate's wires: formats of the operands, the register, products a cycle."""
+    """What decides a multiply-accumulate's wires: formats of the operands, the register, products a cycle.
+
+    operand_format: what a Codebook's values are looked up in, rounded to it.
+    """
 
     a: nf.Scalar
     b: nf.Scalar
     accumulator: nf.Accumulator
     lanes: int = 1
+    operand_format: nf.Scalar | None = None
+
+    @property
+    def factors(self) -> tuple[nf.Scalar, nf.Scalar]:
+        """The formats that meet at the multiplier."""
+        return self._factor(self.a), self._factor(self.b)
+
+    def _factor(self, fmt: nf.Scalar) -> nf.Scalar:
+        if not isinstance(fmt, nf.Codebook):
+            return fmt
+        if self.operand_format is None:
+            raise ValueError(f"MacPE: {called(fmt)} is looked up in a table; say operand_format")
+        return self.operand_format
+
+    @property
+    def name(self) -> str:
+        """A module's name: operands, register, lanes."""
+        sides = [
+            slug(fmt.name) + (f"_in_{slug(factor.name)}" if fmt != factor else "")
+            for fmt, factor in zip((self.a, self.b), self.factors, strict=True)
+        ]
+        lanes = [f"{self.lanes}lanes"] if self.lanes > 1 else []
+        return "_".join(["mac", *sides, self._register, *lanes])
+
+    @property
+    def _register(self) -> str:
+        if isinstance(self.accumulator, nf.FloatChain):
+            rounding = self.accumulator.rounding
+            return slug(self.accumulator.format.name) + ("" if rounding == "ties_to_even" else f"_{rounding}")
+        return f"fixed{nf.accumulator_bits(*self.factors, self.accumulator)}"
 
 
 @cache
@@ -31,9 +67,8 @@ def mac(what: Mac) -> Module:
 
 
 def _fixed(what: Mac) -> Module:
-    width = nf.accumulator_bits(what.a, what.b, what.accumulator)
-    lanes = f"_{what.lanes}lanes" if what.lanes > 1 else ""
-    m = Build(f"mac_{slug(what.a.name)}_{slug(what.b.name)}_fixed{width}{lanes}")
+    width = nf.accumulator_bits(*what.factors, what.accumulator)
+    m = Build(what.name)
     numbers = products(m, what)
     clear = m.input("clear", 1)
     terms = [fixed.placed(m, f"place{_lane(what, lane)}", number, width) for lane, number in enumerate(numbers)]
@@ -45,9 +80,7 @@ def _fixed(what: Mac) -> Module:
 
 def _floating(what: Mac, chain: nf.FloatChain) -> Module:
     fmt = chain.format
-    lanes = f"_{what.lanes}lanes" if what.lanes > 1 else ""
-    rounding = "" if chain.rounding == "ties_to_even" else f"_{chain.rounding}"
-    m = Build(f"mac_{slug(what.a.name)}_{slug(what.b.name)}_{slug(fmt.name)}{rounding}{lanes}")
+    m = Build(what.name)
     numbers = products(m, what)
     clear = m.input("clear", 1)
     total = m.register("total", fmt.bits)
@@ -67,11 +100,33 @@ def products(m: Build, what: Mac) -> list[Number]:
     found = []
     for lane in range(what.lanes):
         pair = []
-        for side, fmt, row in zip("ab", (what.a, what.b), rows, strict=True):
+        for side, fmt, factor, row in zip("ab", (what.a, what.b), what.factors, rows, strict=True):
             code = row[fmt.bits * lane : fmt.bits * (lane + 1)]
-            pair.append(decoded(m, f"decode_{side}{_lane(what, lane)}", fmt, code))
+            pair.append(_operand(m, side + _lane(what, lane), fmt, factor, code))
         found.append(product(m, f"product{_lane(what, lane)}", *pair))
     return found
+
+
+def _operand(m: Build, name: str, fmt: nf.Scalar, factor: nf.Scalar, code: Bits) -> Number:
+    """A lane's operand, looked up first where it is a Codebook."""
+    if isinstance(fmt, nf.Codebook):
+        code = m.leaf(
+            f"lookup_{name}",
+            "lookup",
+            address=fmt.bits,
+            width=factor.bits,
+            contents=table(fmt, factor),
+            index=code,
+        )
+    return decoded(m, f"decode_{name}", factor, code)
+
+
+@cache
+def table(fmt: nf.Codebook, factor: nf.Scalar) -> int:
+    """The codes of a Codebook's values in another format, rounded to nearest, side by side, the first lowest."""
+    values = nf.decode_codes(fmt, np.arange(2**fmt.bits), np.float64)
+    codes = nf.encode_codes(factor, np.nan_to_num(values), nf.Cast(overflow="saturate"))
+    return sum(int(code) << (factor.bits * place) for place, code in enumerate(np.asarray(codes).tolist()))
 
 
 def _lane(what: Mac, lane: int) -> str:
