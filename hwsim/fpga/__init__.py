@@ -1,9 +1,29 @@
 """FPGA: the DSP slice bit for bit, small products packed into it, accumulator widths, synthesis and place and route.
 
 dsp48e2.py and alu.py model one slice, chain.py a column; unisim.py replays them in the vendor's simulation model.
+packing.py says what packed products are, schemes.py which there are, packing_errors.py how wrong they come out.
 """
 
 from hwsim.fpga.chain import Chain
 from hwsim.fpga.dsp48e2 import Dsp48e2, Inputs, Outputs, State
+from hwsim.fpga.packing import Lane, Packing, failing_operands, grid, multiply, safe_terms
+from hwsim.fpga.packing_errors import PackingErrors, packing_errors, sum_of_products
+from hwsim.fpga.schemes import PACKINGS
 
-__all__ = ["Chain", "Dsp48e2", "Inputs", "Outputs", "State"]
+__all__ = [
+    "PACKINGS",
+    "Chain",
+    "Dsp48e2",
+    "Inputs",
+    "Lane",
+    "Outputs",
+    "Packing",
+    "PackingErrors",
+    "State",
+    "failing_operands",
+    "grid",
+    "multiply",
+    "packing_errors",
+    "safe_terms",
+    "sum_of_products",
+]
