@@ -5,8 +5,9 @@ Operands are quantised along the axis that is summed over. The product itself is
         the formats prove that float32 holds every partial sum, float32 is used, which gives the same bits;
     "float32": multiplied and summed in float32, in BLAS's own order;
     an accumulator, multiplier, order or scaling of the node's formats: `formats.matmul` with these.
-A bias is added in float32 after that rounding, and the result is rounded to the graph's default format (where it has
-one) and cast to the dtype the graph was traced in.
+With a scaling that multiplies elements and scales apart, `formats.matmul` quantises block-scaled operands itself, and
+observers see them before that. A bias is added in float32 after that rounding, and the result is rounded to the graph's
+default format (where it has one) and cast to the dtype the graph was traced in.
 """
 
 from __future__ import annotations
@@ -66,6 +67,10 @@ class Multiplier:
 
         if fmt in ("float32", "fp32") and x.dtype in (torch.float32, torch.bfloat16, torch.float16):
             return x.float()
+        if _read_again(node, fmt):
+            return (
+                x.float()
+            )  # matmul takes the blocks' codes and scales itself, from the values that are rounded to them
         try:
             result: torch.Tensor = nf.quantize(x, fmt, axis=axis, pad=pad)
         except (ValueError, TypeError) as error:
@@ -108,6 +113,16 @@ def _made(node: Node) -> dict[str, Any]:
     return {name: value for name, value in asked.items() if value is not None}
 
 
+def _apart(node: Node) -> bool:
+    """Whether the node's scaling multiplies elements, and scales afterwards."""
+    return node.formats is not None and node.formats.scaling not in (None, "dequantize_first")
+
+
+def _read_again(node: Node, fmt: FormatName) -> bool:
+    """Whether matmul itself is to round to the format: a second rounding of scales of scales is not the first."""
+    return _apart(node) and isinstance(nf.get(fmt), nf.Scaled)
+
+
 def _emulated(
     node: Node, a: torch.Tensor, b: torch.Tensor, names: tuple[FormatName, FormatName], made: dict[str, Any]
 ) -> torch.Tensor:
@@ -116,7 +131,7 @@ def _emulated(
 
     elements = [nf.get(name) for name in names]
     scaled = any(isinstance(fmt, nf.Scaled) for fmt in elements)
-    apart = made.get("scaling") not in (None, "dequantize_first")
+    apart = _apart(node)
     if isinstance(made.get("accumulator"), nf.Integer) and scaled and not apart:
         raise ValueError(
             f"execute: {node.name!r} asks for {made['accumulator']} with {' x '.join(map(str, names))}; scaled formats "
@@ -124,9 +139,16 @@ def _emulated(
             f"scaling='per_block_then_accumulate'"
         )
     # Values are in their formats already, so nothing is cast; float32 holds those of scaled formats. A scaling that
-    # multiplies elements reads the blocks again, and matmul refuses where that would change a value.
+    # multiplies elements reads the blocks of values once more: `quantize` left them as they were.
     read: list[nf.Format | str] = ["float32" if isinstance(fmt, nf.Scaled) and not apart else fmt for fmt in elements]
-    product = nf.matmul(a.numpy(), b.numpy(), a_format=read[0], b_format=read[1], **made)
+    left, right = a.numpy(), b.numpy()
+    rows, columns = left if left.ndim > 1 else left[None, :], right if right.ndim > 1 else right[:, None]
+    try:
+        product = nf.matmul(rows, columns, a_format=read[0], b_format=read[1], quantize=apart, **made)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"execute: {node.name!r} (module {node.module!r}): {error}") from error
+    product = product if left.ndim > 1 else product[..., 0, :]
+    product = product if right.ndim > 1 else product[..., 0]
     if product.dtype.kind == "i":
         # An integer register counts in units of the operands' last places.
         units = [fmt.ulp_exponent for fmt in elements if isinstance(fmt, nf.Scalar)]

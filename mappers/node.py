@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 import sympy
 
 import formats as nf
-from formats.arithmetic.matmul import Scaling
+from formats.arithmetic.matmul import Scaling, _check_kinds
 from formats.arithmetic.multipliers.base import Multiplier
 from formats.arithmetic.named import named_accumulator, named_multiplier
 from mappers.symbolic import Size, as_size, product
@@ -154,7 +154,7 @@ class Formats:
     accumulator, multiplier, order, scaling: what `formats.matmul` makes the product with, by name or description;
         None leaves the accumulator to the PE and to `execute`, and the others as `formats.matmul` has them. A
         multiplier, an order or a scaling asks for `formats.matmul` too, with its exact accumulator.
-    Raises ValueError for a name that `formats.get` or `formats.matmul` does not know.
+    Raises ValueError, or TypeError, for what `formats.get` or `formats.matmul` does not know or does not put together.
     """
 
     weight: FormatName
@@ -170,6 +170,11 @@ class Formats:
             named_accumulator(self.accumulator)
         if self.multiplier is not None:
             named_multiplier(self.multiplier)
+        _check_kinds(
+            named_accumulator("exact" if self.accumulator is None else self.accumulator),
+            nf.Sequential() if self.order is None else self.order,
+            "dequantize_first" if self.scaling is None else self.scaling,
+        )
         for field in ("weight", "activation", "kv"):
             value = getattr(self, field)
             if value is not None:

@@ -291,6 +291,48 @@ def test_blocks_are_scaled_where_the_node_says():
     assert (out.numpy() == expected + linear.bias.detach().numpy()).all()
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_scales_of_scales_are_rounded_once(seed):
+    """Quantised twice, nvfp4 finds another tensor scale for one draw in five: matmul gets the values as they are."""
+    linear, x = torch.nn.Linear(64, 8), torch.randn(5, 64, generator=torch.Generator().manual_seed(seed))
+    made = {"accumulator": nf.FloatChain("float32"), "scaling": "per_block_then_accumulate"}
+    graph = mp.assign(mp.trace(linear, x), {"*": mp.Formats("nvfp4", "nvfp4", **made)})
+    out = mp.execute(graph, x, linear.state_dict())
+    left, right = nf.encode(x.numpy(), "nvfp4", -1), nf.encode(linear.weight.detach().numpy().T, "nvfp4", -2)
+    assert (out.numpy() == nf.matmul(left, right, **made) + linear.bias.detach().numpy()).all()
+
+
+class TimesVector(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = torch.nn.Parameter(torch.randn(4, generator=torch.Generator().manual_seed(5)))
+
+    def forward(self, x):
+        return x @ self.w
+
+
+def test_a_matrix_times_a_vector_is_emulated_too():
+    model, x = TimesVector(), torch.randn(3, 4, generator=torch.Generator().manual_seed(6))
+    graph = mp.assign(mp.trace(model, x), {"*": mp.Formats("e4m3fn", "e4m3fn", multiplier="mitchell")})
+    out = mp.execute(graph, x, model.state_dict())
+    vector = model.w.detach().numpy()[:, None]
+    made = {"a_format": "e4m3fn", "b_format": "e4m3fn", "quantize": True, "multiplier": "mitchell"}
+    assert out.shape == (3,)
+    assert (out.numpy() == nf.matmul(x.numpy(), vector, **made)[:, 0]).all()
+
+
+def test_what_does_not_go_together_is_refused_where_it_is_said():
+    with pytest.raises(ValueError, match="scaling must be one of"):
+        mp.Formats("int8", "int8", scaling="bogus")
+    for order in ("pairwise", nf.Pairwise):
+        with pytest.raises(TypeError, match="order must be Sequential"):
+            mp.Formats("int8", "int8", order=order)
+    linear, x = torch.nn.Linear(64, 8), torch.zeros(2, 64)
+    graph = mp.assign(mp.trace(linear, x), {"*": mp.Formats("e4m3fn", "int8", accumulator=nf.Exact(max_terms=8))})
+    with pytest.raises(ValueError, match=r"execute: 'linear.*register for 8 terms, got K = 64"):
+        mp.execute(graph, x, linear.state_dict())
+
+
 def test_unknown_names_of_arithmetic_are_refused():
     with pytest.raises(ValueError, match="no accumulator is called 'hopper_fp9'"):
         mp.Formats("int8", "int8", accumulator="hopper_fp9")
