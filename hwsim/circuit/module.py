@@ -153,7 +153,9 @@ class Build:
 
     def _own(self, name: str) -> str:
         if not _NAME.fullmatch(name) or name in _WORDS:
-            raise ValueError(f"Build {self.name!r}: a name is lower case letters, digits and _, got {name!r}")
+            raise ValueError(
+                f"Build {self.name!r}: a name is lower case letters, digits and _, no word of Verilog, got {name!r}"
+            )
         if name in self._names:
             raise ValueError(f"Build {self.name!r}: there is a {name!r} already")
         self._names.add(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -14,12 +14,15 @@ from hwsim.pe import fixed, floating
 from hwsim.pe.multiply import product
 from hwsim.pe.number import Number, decoded, slug
 
+CUTS = ("product", "decode", "place")  # the longest paths first
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mac:
     """What decides a multiply-accumulate's wires: formats of the operands, the register, products a cycle.
 
     operand_format: what a Codebook's values are looked up in, rounded to it.
+    stages: ranks of registers before the register's own loop, 0..3: behind the product, the decoders, the shifters.
     """
 
     a: nf.Scalar
@@ -27,6 +30,21 @@ class Mac:
     accumulator: nf.Accumulator
     lanes: int = 1
     operand_format: nf.Scalar | None = None
+    stages: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.stages <= len(CUTS):
+            raise ValueError(f"MacPE: wires can be cut by 0..{len(CUTS)} ranks of registers, got stages={self.stages}")
+        how = self.accumulator
+        if isinstance(how, nf.Integer) and how.overflow == "saturate" and how.every != self.lanes:
+            raise ValueError(
+                f"MacPE: {self.lanes} lanes are added before the register is clamped, got {how}; say every={self.lanes}"
+            )
+
+    @property
+    def cuts(self) -> tuple[str, ...]:
+        """Behind what the ranks are."""
+        return CUTS[: self.stages]
 
     @property
     def factors(self) -> tuple[nf.Scalar, nf.Scalar]:
@@ -48,14 +66,16 @@ class Mac:
             for fmt, factor in zip((self.a, self.b), self.factors, strict=True)
         ]
         lanes = [f"{self.lanes}lanes"] if self.lanes > 1 else []
-        return "_".join(["mac", *sides, self._register, *lanes])
+        stages = [f"{self.stages}stages"] if self.stages else []
+        return "_".join(["mac", *sides, self._register, *lanes, *stages])
 
     @property
     def _register(self) -> str:
         if isinstance(self.accumulator, nf.FloatChain):
             rounding = self.accumulator.rounding
             return slug(self.accumulator.format.name) + ("" if rounding == "ties_to_even" else f"_{rounding}")
-        return f"fixed{nf.accumulator_bits(*self.factors, self.accumulator)}"
+        saturate = isinstance(self.accumulator, nf.Integer) and self.accumulator.overflow == "saturate"
+        return f"fixed{nf.accumulator_bits(*self.factors, self.accumulator)}{'_saturate' if saturate else ''}"
 
 
 @cache
@@ -68,12 +88,18 @@ def mac(what: Mac) -> Module:
 
 def _fixed(what: Mac) -> Module:
     width = nf.accumulator_bits(*what.factors, what.accumulator)
+    saturate = isinstance(what.accumulator, nf.Integer) and what.accumulator.overflow == "saturate"
     m = Build(what.name)
     numbers = products(m, what)
     clear = m.input("clear", 1)
-    terms = [fixed.placed(m, f"place{_lane(what, lane)}", number, width) for lane, number in enumerate(numbers)]
+    # Where sums wrap, only the bits that the register keeps count.
+    most = None if saturate else width
+    terms = [fixed.placed(m, f"place{_lane(what, lane)}", number, most) for lane, number in enumerate(numbers)]
+    term = fixed.summed(m, "lanes", terms, most)
+    if "place" in what.cuts:
+        term = fixed.Placed(held(m, "placed", term.row), term.signed, held_sign(m, "placed_sign", term.sign))
     total = m.register("total", width)
-    m.drive("total", fixed.accumulate(m, "accumulate", total, fixed.summed(m, "lanes", terms, width), clear))
+    m.drive("total", fixed.accumulate(m, "accumulate", total, term, late(m, what, clear), saturate))
     m.output("sum", total)
     return m.done()
 
@@ -84,10 +110,12 @@ def _floating(what: Mac, chain: nf.FloatChain) -> Module:
     numbers = products(m, what)
     clear = m.input("clear", 1)
     total = m.register("total", fmt.bits)
-    keep = m.leaf("keep", "inverter", width=1, a=clear)
+    addends = [floating.magnitude(m, f"magnitude{_lane(what, lane)}", x) for lane, x in enumerate(numbers)]
+    if "place" in what.cuts:
+        addends = [held_number(m, f"addend{_lane(what, lane)}", x) for lane, x in enumerate(addends)]
+    keep = m.leaf("keep", "inverter", width=1, a=late(m, what, clear))
     value = m.leaf("cleared", "and_gate", width=fmt.bits, a=total, b=keep.repeat(fmt.bits))
-    for lane, number in enumerate(numbers):
-        addend = floating.magnitude(m, f"magnitude{_lane(what, lane)}", number)
+    for lane, addend in enumerate(addends):
         value = floating.float_add(m, f"add{_lane(what, lane)}", fmt, chain.rounding, value, addend)
     m.drive("total", value)
     m.output("sum", total)
@@ -103,8 +131,36 @@ def products(m: Build, what: Mac) -> list[Number]:
         for side, fmt, factor, row in zip("ab", (what.a, what.b), what.factors, rows, strict=True):
             code = row[fmt.bits * lane : fmt.bits * (lane + 1)]
             pair.append(_operand(m, side + _lane(what, lane), fmt, factor, code))
-        found.append(product(m, f"product{_lane(what, lane)}", *pair))
+        if "decode" in what.cuts:
+            pair = [held_number(m, f"decoded_{side}{_lane(what, lane)}", x) for side, x in zip("ab", pair, strict=True)]
+        made = product(m, f"product{_lane(what, lane)}", *pair)
+        found.append(held_number(m, f"multiplied{_lane(what, lane)}", made) if "product" in what.cuts else made)
     return found
+
+
+def held(m: Build, name: str, row: Bits) -> Bits:
+    """The row a clock cycle later."""
+    found = m.register(name, row.width)
+    m.drive(name, row)
+    return found
+
+
+def held_sign(m: Build, name: str, row: Bits | None) -> Bits | None:
+    """As `held`, where there is a row."""
+    return None if row is None else held(m, name, row)
+
+
+def held_number(m: Build, name: str, x: Number) -> Number:
+    """The number a clock cycle later."""
+    parts = {"significand": x.significand, "sign": x.sign, "exponent": x.exponent, "below_zero": x.below_zero}
+    return replace(x, **{part: held_sign(m, f"{name}_{part}", row) for part, row in parts.items()})  # type: ignore[arg-type]
+
+
+def late(m: Build, what: Mac, clear: Bits) -> Bits:
+    """`clear`, as late as the products."""
+    for rank in range(what.stages):
+        clear = held(m, f"clear_late{rank}", clear)
+    return clear
 
 
 def _operand(m: Build, name: str, fmt: nf.Scalar, factor: nf.Scalar, code: Bits) -> Number:

@@ -12,8 +12,10 @@ from typing import SupportsIndex, cast
 import formats as nf
 from formats.called import called
 from formats.elements import Element
+from hwsim.circuit import Module
 from hwsim.component import Component, estimated, exact, leaf, leaf_exact, tree
 from hwsim.cost import Cost
+from hwsim.pe.circuit import Mac, mac
 from hwsim.pe.datapath import Design, FixedRegister, FloatRegister
 from hwsim.pe.operand import operand_of
 from hwsim.pe.pricing import core_price
@@ -124,6 +126,32 @@ class MacPE:
     def components(self) -> Component:
         """The cell: the core, lookup tables and pipeline registers. Its edge units are not in it."""
         return tree("pe", self.design.core(), *self._extras())
+
+    @property
+    def wiring(self) -> Mac:
+        """What decides the cell's wires."""
+        a, b = (cast(nf.Scalar, nf.element_of(fmt)) for fmt in (self.a_format, self.b_format))
+        tables = isinstance(a, nf.Codebook) or isinstance(b, nf.Codebook)
+        return Mac(
+            a=a, b=b, accumulator=self._accumulator, lanes=self.lanes, stages=self.stages,
+            operand_format=nf.get(self.operand_format) if tables else None,  # type: ignore[arg-type]
+        )  # fmt: skip
+
+    def module(self) -> Module:
+        """The cell as wires: ports a and b (codes of all lanes, the first lowest), clear, and sum, the register.
+
+        A one at clear starts a new sum with the products of that cycle. Exact for finite operands whose sums the
+        register holds: codes of infinity and NaN are read as the numbers their fields spell, and a float register's
+        overflow is not treated. Raises ValueError for more stages than the wires can be cut by, and for roundings of
+        a float register that are not built.
+        """
+        return mac(self.wiring)
+
+    def verilog(self) -> str:
+        """The cell as Verilog-2005: leaves, then modules, then the cell, every signal by its name."""
+        from hwsim.rtl.writer import verilog
+
+        return verilog(self.module())
 
     def edge_components(self) -> Component | None:
         """The block-scale unit, used once per `edge_every` terms; None without block scales."""

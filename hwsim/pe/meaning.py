@@ -1,0 +1,157 @@
+"""What a multiply-accumulate must do, by the formats' own exact definitions; no wires in here.
+
+following(what, total, a, b, clear)     # the register's next content, a code for a float register
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import formats as nf
+from formats.arithmetic import reference
+from formats.arithmetic.accumulators import product_ulp_exponent
+from formats.exact import Dyadic, Value, floor_log2
+from formats.reference import encode_value
+from hwsim.pe.circuit import Mac, table
+
+
+@cache
+def values(fmt: nf.Scalar, factor: nf.Scalar) -> tuple[Value | None, ...]:
+    """The value of each code as it meets the multiplier; None for infinities, NaN and codes that do not exist."""
+    if isinstance(fmt, nf.Codebook):
+        words, own = table(fmt, factor), values(factor, factor)
+        codes = [(words >> (factor.bits * place)) & ((1 << factor.bits) - 1) for place in range(2**fmt.bits)]
+        return tuple(own[code] if place < len(fmt.entries) else None for place, code in enumerate(codes))
+    return tuple(value if isinstance(value, Dyadic) else None for value in fmt.values())
+
+
+def following(what: Mac, total: int, a: Sequence[int], b: Sequence[int], clear: int) -> int | None:
+    """The register's next content from its content and one code a lane; None where a sum is not finite."""
+    sides = zip((a, b), (what.a, what.b), what.factors, strict=True)
+    left, right = ([values(fmt, factor)[code] for code in codes] for codes, fmt, factor in sides)
+    if None in left or None in right:
+        return None
+    if isinstance(what.accumulator, nf.FloatChain):
+        return _floating(what, what.accumulator, 0 if clear else total, left, right)
+    width = nf.accumulator_bits(*what.factors, what.accumulator)
+    held = 0 if clear else total - (total >> (width - 1) << width)
+    unit = Fraction(2) ** product_ulp_exponent(*what.factors)
+    found = held + sum((_product(x, y) for x, y in zip(left, right, strict=True)), Fraction(0)) / unit
+    assert found.denominator == 1
+    if isinstance(what.accumulator, nf.Integer) and what.accumulator.overflow == "saturate":
+        found = min(max(found, Fraction(-(2 ** (width - 1)))), Fraction(2 ** (width - 1) - 1))
+    return int(found) % (1 << width)
+
+
+def _product(x: Any, y: Any) -> Fraction:
+    exact: Fraction = x.fraction * y.fraction
+    return exact
+
+
+def _floating(what: Mac, chain: nf.FloatChain, total: int, left: list[Any], right: list[Any]) -> int | None:
+    """Lane after lane. A sum of twice the largest binade's start has no place in the register, however it is rounded."""
+    held = register_value(chain.format, total)
+    for x, y in zip(left, right, strict=True):
+        if not isinstance(held, Dyadic) or abs(held.fraction + x.fraction * y.fraction) >= _beyond(chain.format):
+            return None
+        held = reference.dot([x], [y], what.factors, chain, c=held)
+    return int(encode_value(chain.format, held)) if isinstance(held, Dyadic) else None
+
+
+@cache
+def _beyond(fmt: nf.Minifloat) -> Fraction:
+    return Fraction(2) ** (floor_log2(fmt.max_finite) + 1)
+
+
+@cache
+def register_value(fmt: nf.Minifloat, code: int) -> Value:
+    """The value of a float register's content."""
+    return fmt.value(code)
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """Stimuli with their answers, [n] each: the ports' patterns, the register before, the register after."""
+
+    inputs: dict[str, NDArray[Any]]
+    before: NDArray[Any]
+    after: NDArray[Any]
+
+
+def vectors(what: Mac, count: int, seed: int = 0) -> Vectors:
+    """Random finite codes with a third of corners, and registers of every size, half of them near the products.
+
+    Vectors whose sum is not finite are drawn again.
+    """
+    rng = np.random.default_rng(seed)
+    pools = [
+        np.array([code for code, value in enumerate(values(fmt, factor)) if value is not None])
+        for fmt, factor in zip((what.a, what.b), what.factors, strict=True)
+    ]
+    rows: list[tuple[int, int, int, int, int]] = []
+    while len(rows) < count:
+        a, b = (_drawn(rng, pool, what.lanes) for pool in pools)
+        clear = int(rng.random() < 0.1)
+        total = _register(what, rng, a, b)
+        after = following(what, total, a, b, clear)
+        if after is not None:
+            rows.append((_packed(a, what.a.bits), _packed(b, what.b.bits), clear, total, after))
+    columns = [np.array(column, dtype=object) for column in zip(*rows, strict=True)]
+    return Vectors(dict(zip(("a", "b", "clear"), columns[:3], strict=True)), columns[3], columns[4])
+
+
+def every_vector(what: Mac) -> Vectors:
+    """All finite operands, registers and clears. For a few ten bits of inputs and register together."""
+    width = register_bits(what)
+    rows = []
+    for a in range(2 ** (what.a.bits * what.lanes)):
+        for b in range(2 ** (what.b.bits * what.lanes)):
+            lanes = [
+                [(code >> (fmt.bits * lane)) & ((1 << fmt.bits) - 1) for lane in range(what.lanes)]
+                for code, fmt in ((a, what.a), (b, what.b))
+            ]
+            for total in range(2**width):
+                for clear in (0, 1):
+                    after = following(what, total, lanes[0], lanes[1], clear)
+                    if after is not None:
+                        rows.append((a, b, clear, total, after))
+    columns = [np.array(column, dtype=np.int64) for column in zip(*rows, strict=True)]
+    return Vectors(dict(zip(("a", "b", "clear"), columns[:3], strict=True)), columns[3], columns[4])
+
+
+def register_bits(what: Mac) -> int:
+    """Flip-flops of the register."""
+    return nf.accumulator_bits(*what.factors, what.accumulator)
+
+
+def _packed(codes: Sequence[int], bits: int) -> int:
+    return sum(code << (bits * lane) for lane, code in enumerate(codes))
+
+
+def _drawn(rng: np.random.Generator, pool: NDArray[Any], count: int) -> list[int]:
+    corners = np.array([pool[0], pool[-1], pool[len(pool) // 2], pool[len(pool) // 2 - 1], pool[1 % len(pool)]])
+    chosen = np.where(rng.random(count) < 0.3, rng.choice(corners, count), rng.choice(pool, count))
+    return [int(code) for code in chosen]
+
+
+def _register(what: Mac, rng: np.random.Generator, a: list[int], b: list[int]) -> int:
+    """A register's content: anything, or something about as large as the products with the opposite sign."""
+    width = register_bits(what)
+    kind = rng.random()
+    if kind < 0.4:
+        return int.from_bytes(rng.bytes(width // 8 + 1), "little") % (1 << width)
+    answer = following(what, 0, a, b, 1)
+    if kind < 0.5 or answer is None:
+        return [0, 1, 1 << (width - 1), (1 << width) - 1, (1 << (width - 1)) - 1][int(rng.integers(5))]
+    near = int(rng.integers(-3, 4))
+    if isinstance(what.accumulator, nf.FloatChain):
+        top = 1 << (width - 1)
+        return ((answer + near) % (2 * top)) ^ top
+    return (near - answer) % (1 << width)
