@@ -130,7 +130,7 @@ class MacPE:
     @property
     def wiring(self) -> Mac:
         """What decides the cell's wires."""
-        a, b = (cast(nf.Scalar, nf.element_of(fmt)) for fmt in (self.a_format, self.b_format))
+        a, b = (nf.element_of(fmt) for fmt in (self.a_format, self.b_format))
         tables = isinstance(a, nf.Codebook) or isinstance(b, nf.Codebook)
         return Mac(
             a=a, b=b, accumulator=self._accumulator, lanes=self.lanes, stages=self.stages,

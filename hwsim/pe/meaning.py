@@ -56,7 +56,7 @@ def _product(x: Any, y: Any) -> Fraction:
 
 
 def _floating(what: Mac, chain: nf.FloatChain, total: int, left: list[Any], right: list[Any]) -> int | None:
-    """Lane after lane. A sum of twice the largest binade's start has no place in the register, however it is rounded."""
+    """Lane after lane. A sum beyond the largest binade has no place in the register, however it is rounded."""
     held = register_value(chain.format, total)
     for x, y in zip(left, right, strict=True):
         if not isinstance(held, Dyadic) or abs(held.fraction + x.fraction * y.fraction) >= _beyond(chain.format):
