@@ -230,8 +230,9 @@ class Chains(_Sum):
         from formats.arithmetic.kernels.chains64 import kahan64
 
         add = addition(how.format, PLAIN, self.terms, wide=True)
-        out = np.zeros(self.job.shape) if start is None else start.astype(np.float64)
-        lost = np.zeros_like(out)
+        # In C order, whatever c lies in: the flat views below must not be copies.
+        out = np.zeros(self.job.shape) if start is None else np.array(start, np.float64, order="C")
+        lost = np.zeros(out.shape)
         if not self.job.exact_products:
             for k in ks:
                 y = self.products(k)

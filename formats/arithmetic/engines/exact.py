@@ -14,7 +14,7 @@ from formats.arithmetic.accumulators import Exact, Integer, product_range, produ
 from formats.arithmetic.engines.int8 import digit_sums, int8_sums
 from formats.arithmetic.job import Job
 from formats.arithmetic.multipliers.base import significant_bits
-from formats.arithmetic.orders import runs
+from formats.arithmetic.orders import Pairwise, runs
 from formats.scalar import Scalar
 
 Float = NDArray[np.float64]
@@ -141,7 +141,7 @@ def sum_of_products(job: Job, products: Callable[[int], Float]) -> NDArray[Any]:
     if job.c is None:
         start = np.zeros(job.shape, object)
     else:
-        start = job.c.astype(object) if job.counts else _integers(job.c, ulp, job)
+        start = np.frompyfunc(int, 1, 1)(job.c) if job.counts else _integers(job.c, ulp, job)
     if isinstance(how, Exact):
         total = sum(terms, start)
     else:
@@ -154,6 +154,9 @@ def sum_of_products(job: Job, products: Callable[[int], Float]) -> NDArray[Any]:
                 step = terms[first : min(first + how.every, ks.stop)]
                 part = add(part, sum(step[1:], step[0]))
             parts.append(part)
+        while isinstance(order, Pairwise) and len(parts) > 1:
+            odd = parts[len(parts) - len(parts) % 2 :]
+            parts = [add(x, y) for x, y in zip(parts[::2], parts[1::2], strict=False)] + odd
         total = parts[0] if parts else start
         for part in parts[1:]:
             total = add(total, part)
