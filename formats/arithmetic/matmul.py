@@ -83,7 +83,8 @@ def matmul(
     quantize: False: operands must be values of their formats. True, or a Cast: they are quantised first, along K.
     group: a LookupTable, TMac, PopcountPlanes or ShiftAdd: several terms of K at once; b then holds weights [K, N], and
         `accumulator` (Exact, FloatChain or Integer) adds what the group makes of runs of K. formats.arithmetic.groups.
-    K that is no multiple of an accumulator's step, or of a group, is filled up with zeros.
+    K that is no multiple of an accumulator's step, or of a group, is filled up with zeros of the sum: lanes without a k
+        take no part, whatever the multiplier makes of 0 * 0.
 
     Returns [..., M, N], a numpy array, or a tensor where a or b is one; an empty sum is c, or zero.
     Raises ValueError for shapes that do not match, operands that are not values of their format, operands that are not

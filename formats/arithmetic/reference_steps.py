@@ -34,7 +34,6 @@ class Pair(NamedTuple):
     scale: Term = ONE
 
 
-NOTHING = Pair(ZERO, ZERO)
 Formats = tuple[Scalar, Scalar]
 
 
@@ -53,20 +52,20 @@ def operand_exponent(x: Value, fmt: Scalar) -> int | None:
 
 
 def steps(pairs: Sequence[Pair], start: Value, formats: Formats, how: Steps, multiplier: Multiplier) -> Value:
-    """Steps of `how.terms` products each, K filled up with zeros."""
+    """Steps of `how.terms` products each. Lanes beyond K are gated off: terms of zero, whatever 0 * 0 is."""
     lanes = how.lanes if isinstance(how, Aligned) else ()
     period = len(lanes) or how.terms
-    filled = [*pairs, *[NOTHING] * (-len(pairs) % period)]
     total = start
-    for begin in range(0, len(filled), period):
-        ordered = [filled[begin + lane] for lane in lanes or range(period)]
+    for begin in range(0, len(pairs), period):
+        ordered = [begin + lane for lane in lanes or range(period)]
         for first in range(0, period, how.terms):
-            total = step(ordered[first : first + how.terms], total, formats, how, multiplier)
+            inside = [pairs[k] for k in ordered[first : first + how.terms] if k < len(pairs)]
+            total = step(inside, total, formats, how, multiplier)
     return total
 
 
 def step(pairs: Sequence[Pair], total: Value, formats: Formats, how: Steps, multiplier: Multiplier) -> Value:
-    """One step."""
+    """One step of `how.terms` products or, where K ends in it, fewer: the lanes that are left add zeros."""
     if isinstance(how, PairwiseStep):
         return pairwise(pairs, total, formats, how, multiplier)
     if isinstance(how, AlignedGroups):
@@ -205,6 +204,7 @@ def pairwise(pairs: Sequence[Pair], total: Value, formats: Formats, how: Pairwis
         return ZERO if how.flush and is_subnormal(x, fmt) else x
 
     level = [rounded(multiplier.product(read(p.x, formats[0]), read(p.y, formats[1]), *formats)) for p in pairs]
+    level += [ZERO] * (how.terms - len(pairs))
     while len(level) > 1:
         joined = [rounded(add(x, y)) for x, y in zip(level[::2], level[1::2], strict=False)]
         level = joined + level[len(level) - len(level) % 2 :]
