@@ -63,6 +63,8 @@ def _plain(job: Job) -> NDArray[Any]:
     if units is not None:
         return units
     a, b = job.a, job.b
+    if not bound(a, b):  # one operand is zero; the other, in units of its last place, may be beyond every float
+        return np.zeros(job.shape, np.int32)
     if job.fa.ulp_exponent or job.fb.ulp_exponent:
         a, b = (np.ldexp(x, -f.ulp_exponent) for x, f in ((a, job.fa), (b, job.fb)))
     narrow = bound(a, b) <= 2**24

@@ -34,6 +34,8 @@ class Terms:
 
 def steps(job: Job, ks: range, total: Float, how: Steps) -> Float:
     """The steps of a run of consecutive k, from `total`: float64 values of how.format."""
+    for fmt in (job.fa, job.fb):
+        read_format(how, fmt)  # refuses operands that the unit cannot unpack, whatever it does with their products
     if isinstance(how, AlignedGroups):
         check_groups(job, how)
     rows, columns = job.shape
