@@ -133,3 +133,89 @@ def test_integer_registers_of_zeros_and_wide_floats_are_zero(bits: int, overflow
     times = np.array([[0.0, 0.0], [2.0**-133, 2.0**127]])
     got = nf.matmul(both, times, a_format="bfloat16", b_format="bfloat16", accumulator=nf.Integer(bits, overflow))
     assert not got.any()
+
+
+def one_group(a: Any, b: Any, table: nf.ProductTable, how: nf.Accumulator) -> float:
+    given: Any = {"a_format": table.a_format, "b_format": table.b_format, "multiplier": table, "accumulator": how}
+    return float(nf.matmul(np.array([a], float), np.array([b], float).T, **given)[0, 0])
+
+
+def test_groups_are_bounded_by_what_the_multiplier_makes_not_by_its_operands() -> None:
+    how = nf.AlignedGroups(4, 4, 13)
+    with pytest.raises(ValueError, match=r"reach 1e\+30.*AlignedGroups\(4, 4, 13, 'float32'\) is computed with"):
+        one_group([1] * 4, [1] * 4, nf.ProductTable("int2", "int2", np.full((4, 4), 1e30)), how)
+    apart = np.full((4, 4), 1.0)
+    apart[1, 1], apart[1, 3] = 2.0**60, -(2.0**60)
+    with pytest.raises(ValueError, match=r"sums of 4 products of int2 and int2, which reach 1\.15\d*e\+18"):
+        one_group([1, 0, 0, 1], [1, 1, 0, -1], nf.ProductTable("int2", "int2", apart), how)
+    # what fits is computed, though operands of int2 multiply to 4 at most
+    large = nf.ProductTable("int2", "int2", np.full((4, 4), 2.0**40))
+    assert one_group([1] * 4, [1] * 4, large, how) == 2.0**42
+    wide = nf.ProductTable("int2", "int2", np.where(apart > 1, 2.0**30, np.where(apart < 0, -(2.0**30), 1.0)))
+    assert one_group([1, 0, 0, 1], [1, 1, 0, -1], wide, how) == 2.0
+    # infinities are no numbers to be bounded
+    infinite = nf.ProductTable("int2", "int2", np.full((4, 4), np.inf))
+    assert one_group([1] * 4, [1] * 4, infinite, how) == np.inf
+
+
+def test_groups_of_formats_too_wide_for_a_table_are_bounded_by_the_products_at_hand() -> None:
+    # All values are below 2**-16, all exact products below 2**-32; but additions of codes wrap back up to 2**-17.
+    fmt = nf.Minifloat(exponent_bits=6, trailing_significand_bits=2, bias=80, specials="none")
+    times, how = nf.LMul("integer_add"), nf.AlignedGroups(4, 4, 13)
+    values = np.array([float(v.fraction) for v in fmt.values()[: 2**8] if isinstance(v, nf.Dyadic)])
+    products = times.products(values[:, None], values[None, :], fmt, fmt)
+    i, j = np.unravel_index(int(products.argmax()), products.shape)
+    p, q = np.argwhere(products == 2.0**-79)[0]
+    given: Any = {"a_format": fmt, "b_format": fmt, "accumulator": how, "multiplier": times}
+    x, y = np.array([[values[i], values[p], -values[i]]]), np.array([[values[j], values[q], values[j]]]).T
+    with pytest.raises(ValueError, match=r"sums of 4 products of e6m2.* which reach 1\.33514e-05, .*narrower operands"):
+        nf.matmul(x, y, **given)  # they cancel to 2**-79, which float64 sums have lost
+    assert nf.matmul(x[:, 1:2], y[1:2], **given)[0, 0] == 0  # cut off 13 bits below one
+    a, b = np.array([[3.0, 2.0, 7.0, 5.0]]), np.full((4, 1), 5.0)
+    for multiplier in (nf.Mitchell(), nf.RoundedProduct("float16"), nf.ExactProduct()):
+        got = nf.matmul(a, b, a_format="int12", b_format="int9", accumulator=how, multiplier=multiplier)
+        assert differing(got, expected(a, b, None, ("int12", "int9"), how, nf.Sequential(), multiplier)) == 0
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        nf.FloatChain("float32"),
+        nf.FloatChain("float16", "stochastic_a"),
+        nf.Kahan(),
+        nf.PairwiseStep(2),
+        nf.Aligned(4, 25),
+        nf.AlignedLate(4, 24, 32),
+        nf.SplitK(nf.FloatChain("float32"), 2),
+        nf.Promotion(nf.Exact(), 2),
+        nf.Promotion(nf.Exact(), 200),
+    ],
+    ids=repr,
+)
+def test_exact_products_that_no_float64_holds_are_refused_by_name(how: Any) -> None:
+    a, b = np.array([[1 + 2.0**-30]]), np.array([[1 + 2.0**-24 - 2.0**-30]])
+    for fa, fb, bits in (("float64", "float64", 106), ("float64", "int4", 56), ("float32", "e2m29:ieee", 54)):
+        said = rf"products of {fa} and {fb} have up to {bits} significant bits, this sum carries 53; .*narrower formats"
+        with pytest.raises(ValueError, match=said):
+            nf.matmul(np.ones((1, 1)), np.ones((1, 1)), a_format=fa, b_format=fb, accumulator=how)
+    with pytest.raises(ValueError, match=r"products of float64 and float64 have up to 106 significant bits"):
+        nf.matmul(a, b, a_format="float64", b_format="float64", accumulator=how)
+    formats: Any = {"a_format": "float32", "b_format": "e3m28:ieee"}  # 53 bits together
+    assert nf.matmul(np.ones((1, 1)), np.full((1, 1), 3.0), accumulator=how, **formats)[0, 0] == 3
+
+
+@pytest.mark.parametrize("multiplier", ["exact", "mitchell", nf.RoundedProduct("float32", "up")], ids=repr)
+def test_products_beyond_the_range_of_float64_are_refused_by_name(multiplier: Any) -> None:
+    given: Any = {"a_format": "e11m10:ieee", "b_format": "e11m10:ieee", "multiplier": multiplier}
+    with pytest.raises(ValueError, match=r"products of e11m10:ieee and e11m10:ieee leave float64's range; use formats"):
+        nf.matmul(  # 2**-1200, rounded up, is 2**-149 and not zero
+            np.full((1, 1), 2.0**-600), np.full((1, 1), 2.0**-600), accumulator=nf.FloatChain("float32", "up"), **given
+        )
+
+
+def test_registers_take_products_wider_than_a_float64_and_unordered_sums_promise_nothing() -> None:
+    a, b = np.array([[1 + 2.0**-27]]), np.array([[1 + 2.0**-24 - 2.0**-27]])
+    given: Any = {"a_format": "e4m27:ieee", "b_format": "e4m27:ieee"}
+    got = nf.matmul(a, b, accumulator=nf.Integer(90), **given)
+    assert got[0, 0] == np.float32(1 + 2.0**-23)  # 1 + 2**-24 + 2**-51 - 2**-54, above the tie
+    assert nf.matmul(np.ones((1, 1)), np.full((1, 1), 3.0), accumulator=nf.Unordered(), **given)[0, 0] == 3

@@ -18,6 +18,9 @@ def run(job: Job) -> NDArray[Any]:
     """The sums of a job: float64 values (exact sums rounded to odd), float32 values, or int64 register contents."""
     from importlib import import_module
 
+    from formats.arithmetic.engines.exact import check_float64
+
+    check_float64(job)
     for name in ENGINES if job.scales is None else ("serial", "generic"):
         out = import_module(f"formats.arithmetic.engines.{name}").run(job)
         if out is not None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from formats.arithmetic.accumulators import Exact, Integer, product_range, product_ulp_exponent
+from formats.arithmetic.accumulators import Exact, Integer, Unordered, product_range, product_ulp_exponent
 from formats.arithmetic.engines.int8 import digit_sums, int8_sums
 from formats.arithmetic.job import Job
 from formats.arithmetic.multipliers.base import significant_bits
@@ -108,10 +109,20 @@ def format_bound(job: Job) -> Fraction:
     return max(-low, high) * job.terms
 
 
-def check_products(fa: Scalar, fb: Scalar, bits: int) -> None:
-    """Refuse formats whose products have more significant bits than a path carries, or leave float64's normal range."""
+def check_float64(job: Job) -> None:
+    """Refuse formats whose products no float64 holds. Exact sums and registers of exact products look for themselves;
+    of Unordered nothing is promised."""
+    if job.exact_products and isinstance(job.accumulator, Exact | Integer | Unordered):
+        return
+    check_products(job.fa, job.fb, 53 if job.exact_products else None)
+
+
+@lru_cache(maxsize=64)
+def check_products(fa: Scalar, fb: Scalar, bits: int | None) -> None:
+    """Refuse formats whose products have more significant bits than a path carries (None: the multiplier says how many
+    they have), or leave float64's normal range."""
     needed = significant_bits(fa) + significant_bits(fb)
-    if needed > bits:
+    if bits is not None and needed > bits:
         raise ValueError(
             f"matmul: products of {fa.name} and {fb.name} have up to {needed} significant bits, this sum carries "
             f"{bits}; round a codebook's entries to float32, or use narrower formats"
@@ -141,7 +152,7 @@ def sum_of_products(job: Job, products: Callable[[int], Float]) -> NDArray[Any]:
     if job.c is None:
         start = np.zeros(job.shape, object)
     else:
-        start = np.frompyfunc(int, 1, 1)(job.c) if job.counts else _integers(job.c, ulp, job)
+        start = np.asarray(np.frompyfunc(int, 1, 1)(job.c)) if job.counts else _integers(job.c, ulp, job)
     if isinstance(how, Exact):
         total = sum(terms, start)
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -79,6 +80,8 @@ def _step(job: Job, a: Float, b: Float, ks: Any, total: Float, how: Steps) -> Fl
         if isinstance(how, AlignedLate):
             products = np.where(np.abs(products) >= limit(how.format), np.copysign(np.inf, products), products)
         if isinstance(how, AlignedGroups):
+            if not (job.exact_products or tabled(job)):
+                check_groups(job, how, _largest(products))
             terms = _groups(products, None if scales is None else (scale, place), how.group)
         elif scales is None:
             terms = Terms(products, places)
@@ -128,18 +131,51 @@ def _groups(products: Float, scales: tuple[Float, Int] | None, group: int) -> Te
     return Terms(sums * scale, np.where(nothing, NOTHING, place))
 
 
-def check_groups(job: Job, how: AlignedGroups) -> None:
-    """Refuse operands whose groups' sums, scaled and shifted, this engine would not keep exact."""
-    low, high = product_range(job.fa, job.fb)
+def check_groups(job: Job, how: AlignedGroups, most: float | None = None) -> None:
+    """Refuse operands whose groups' sums, scaled and shifted, this engine would not keep exact.
+
+    The largest product is known of exact ones and, by its table, of any multiplier of two formats of at most 8 bits; of
+    others, `most` is the largest finite one at hand.
+    """
+    if most is not None:
+        reach = Fraction(most)
+    elif job.exact_products:
+        low, high = product_range(job.fa, job.fb)
+        reach = max(-low, high)
+    elif tabled(job):
+        times: Any = job.multiplier  # frozen records all
+        reach = Fraction(_largest_entry(times, job.fa, job.fb))
+    else:
+        return  # every step's products are looked at
+    if not reach:
+        return
     last = job.multiplier.output(job.fa, job.fb)[1]
-    largest = floor_log2(max(-low, high)) + 1 + how.group.bit_length()
+    largest = floor_log2(reach) + 1 + how.group.bit_length()
     widths = [0, 0] if job.scales is None else [_width(f) for f in (job.scales.fa, job.scales.fb)]
     groups = (how.terms // how.group + 1).bit_length()
     if largest - last + sum(widths) > 53 or largest + 2 + how.fraction_bits + groups > 62:
         raise ValueError(
-            f"matmul: sums of {how.group} products of {job.fa.name} and {job.fb.name} under scales take more bits "
-            f"than {how} is computed with; use narrower operands or scales (and scaling='in_alignment' for blocks)"
+            f"matmul: sums of {how.group} products of {job.fa.name} and {job.fb.name}, which reach {float(reach):.6g}, "
+            f"under scales take more bits than {how} is computed with; use narrower operands or scales (and "
+            "scaling='in_alignment' for blocks)"
         )
+
+
+def tabled(job: Job) -> bool:
+    """Whether all products of the job's formats are few enough to be looked at beforehand."""
+    return max(job.fa.bits, job.fb.bits) <= 8
+
+
+@lru_cache(maxsize=32)
+def _largest_entry(times: Any, fa: Scalar, fb: Scalar) -> float:
+    from formats.arithmetic.multipliers.table import product_table
+
+    return _largest(product_table(times, fa, fb).array)
+
+
+def _largest(products: Float) -> float:
+    """The largest finite magnitude."""
+    return float(np.abs(np.where(np.isfinite(products), products, 0.0)).max(initial=0.0))
 
 
 def _width(fmt: Scalar) -> int:

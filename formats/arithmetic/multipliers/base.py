@@ -78,7 +78,7 @@ class ExactProduct:
     """a * b, with all its bits."""
 
     def check(self, a: Scalar, b: Scalar) -> None:
-        """Takes every scalar format."""
+        """Takes every scalar format; sums refuse those with more bits together than they carry."""
 
     def product(self, x: Value, y: Value, a: Scalar, b: Scalar) -> Value:
         return multiply(x, y)
