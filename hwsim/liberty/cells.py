@@ -45,33 +45,33 @@ class Library(Mapping[str, Cell]):
         self.default_pin_ff = float(group.simple.get("default_input_pin_cap", "0")) * self.units.capacitance_ff
         self.templates = {t.arguments[0]: t for t in group.of("lu_table_template", "power_lut_template") if t.arguments}
         self.default_leakage = float(group.simple.get("default_cell_leakage_power", "0"))
-        self._groups = {cell.arguments[0]: cell for cell in group.of("cell") if cell.arguments}
+        self.groups = {cell.arguments[0]: cell for cell in group.of("cell") if cell.arguments}
         self._cells: dict[str, Cell] = {}
-        if not self._groups:
+        if not self.groups:
             raise LibertyError(f"{source} has no cells; give a standard cell library")
 
     def __getitem__(self, kind: str) -> Cell:
         if kind not in self._cells:
-            if kind not in self._groups:
+            if kind not in self.groups:
                 raise KeyError(kind)
-            self._cells[kind] = _cell(self._groups[kind], self)
+            self._cells[kind] = _cell(self.groups[kind], self)
         return self._cells[kind]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._groups)
+        return iter(self.groups)
 
     def __len__(self) -> int:
-        return len(self._groups)
+        return len(self.groups)
 
     def usable(self, kind: str) -> Cell:
         """The cell, if a netlist of gates and rising-edge flip-flops can use it; else LibertyError says why not."""
-        if kind not in self._groups:
-            close = ", ".join(sorted(self._groups)[:6])
+        if kind not in self.groups:
+            close = ", ".join(sorted(self.groups)[:6])
             raise LibertyError(
                 f"library {self.name} has no cell {kind!r} (it has {close}, ...); "
                 "give the library that the netlist was mapped to"
             )
-        reason = self._reason(kind)
+        reason = self.unusable(kind)
         if reason:
             raise LibertyError(f"cell {kind} of {self.name}: {reason}; keep it out of the synthesis with dont_use")
         return self[kind]
@@ -80,10 +80,10 @@ class Library(Mapping[str, Cell]):
     def nand2(self) -> Cell:
         """The 2-input NAND of smallest area, first by name: the gate equivalent. LibertyError if there is none."""
         found = []
-        for kind, group in self._groups.items():
+        for kind, group in self.groups.items():
             outputs = [p for p in group.of("pin") if p.simple.get("direction") == "output"]
             inputs = [p for p in group.of("pin") if p.simple.get("direction") == "input"]
-            if len(outputs) == 1 and len(inputs) == 2 and "function" in outputs[0].simple and not self._reason(kind):
+            if len(outputs) == 1 and len(inputs) == 2 and "function" in outputs[0].simple and not self.unusable(kind):
                 function = parse_function(outputs[0].simple["function"], f"{group.title}: ")
                 if len(function.pins) == 2 and function.table == NAND2:
                     found.append((float(group.simple.get("area", "inf")), kind))
@@ -97,10 +97,10 @@ class Library(Mapping[str, Cell]):
     @cached_property
     def flip_flops(self) -> tuple[str, ...]:
         """Kinds of rising-edge D flip-flops that can be used. LibertyError if there is none."""
-        kinds = [kind for kind, group in self._groups.items() if any(group.of("ff"))]
-        found = tuple(kind for kind in kinds if not self._reason(kind))
+        kinds = [kind for kind, group in self.groups.items() if any(group.of("ff"))]
+        found = tuple(kind for kind in kinds if not self.unusable(kind))
         if not found:
-            reasons = "".join(f"; {kind}: {self._reason(kind)}" for kind in kinds[:3])
+            reasons = "".join(f"; {kind}: {self.unusable(kind)}" for kind in kinds[:3])
             raise LibertyError(
                 f"library {self.name} has no usable flip-flop{reasons}. Registers need a rising-edge D flip-flop: "
                 "read the file that has the sequential cells (some libraries keep them apart), or cost a PE that has "
@@ -108,9 +108,9 @@ class Library(Mapping[str, Cell]):
             )
         return found
 
-    def _reason(self, kind: str) -> str:
-        """Why a cell cannot be used, or nothing."""
-        group = self._groups[kind]
+    def unusable(self, kind: str) -> str:
+        """Why a netlist of gates and rising-edge flip-flops cannot use a cell; empty if it can."""
+        group = self.groups[kind]
         for kinds, reason in (
             (("latch", "latch_bank"), "it is a latch"),
             (("statetable",), "it is described by a state table"),
