@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,16 @@ def test_a_product_is_measured_in_its_own_process() -> None:
     assert row["operands_mib"] == 4 * (128 * 512 + 512 * 64) / 2**20
     assert row["result_mib"] == 4 * 128 * 64 / 2**20
     assert -1 < float(str(row["beyond_mib"])) < 64
+
+
+def test_the_machine_is_as_busy_as_this_process_at_least() -> None:
+    before = arithmetic_cost.machine_seconds()
+    if np.isnan(before):
+        pytest.skip("no /proc/stat")
+    begin = time.process_time()
+    while time.process_time() - begin < 0.2:
+        pass
+    assert arithmetic_cost.machine_seconds() - before >= 0.1
 
 
 @pytest.mark.skipif(minilm.available() is not None, reason=str(minilm.available()))
