@@ -60,6 +60,7 @@ class Netlist:
                 {pin: _nets(bits, f"pin {pin} of {name!r}") for pin, bits in cell["connections"].items()},
             )
             for name, cell in module["cells"].items()
+            if cell["type"] != "$scopeinfo"  # where a flattened module was: no logic
         )
         return cls(top, inputs, outputs, cells)
 

@@ -1,0 +1,129 @@
+"""Every leaf: its Verilog, made into gates, computes what its integer model says; defects put into it are seen."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hwsim.circuit import Build, Module, evaluate, step
+from hwsim.primitives import PRIMITIVES, Leaf, primitive
+from hwsim.rtl.writer import verilog
+
+pytest.importorskip("pyosys", reason="pyosys is not installed: pip install bitcost[rtl]")
+from hwsim.rtl.gates import GateSimulator
+from hwsim.rtl.yosys import elaborate
+
+TABLE = sum((7 * i * i + 3 * i + 1) % 32 << (5 * i) for i in range(16))
+CASES: dict[str, list[dict[str, int]]] = {
+    "multiplier": [{"m": 5, "n": 3, "signed_a": a, "signed_b": b} for a in (0, 1) for b in (0, 1)] + [{"m": 1, "n": 4}],
+    "compressor": [{"width": 3, "operands": 3}, {"width": 5, "operands": 1}],
+    "shifter": [{"width": 6, "positions": 9}, {"width": 1, "positions": 1}],
+    "arithmetic_shifter": [{"width": 6, "positions": 9}, {"width": 5, "positions": 3}],
+    "sticky_shifter": [{"width": 6, "positions": 9}, {"width": 5, "positions": 1}],
+    "expanding_shifter": [{"width": 4, "positions": 9, "limit": 11, "signed_a": s} for s in (0, 1)],
+    "multiplexer": [{"width": 3, "choices": 2}, {"width": 2, "choices": 5}],
+    "lookup": [{"address": 4, "width": 5, "contents": TABLE}, {"address": 1, "width": 5, "contents": TABLE % 1024}],
+    "leading_zero_counter": [{"width": width} for width in (1, 2, 5, 8, 11)],
+    "float_decoder": [{"exponent": 4}, {"exponent": 1}],
+}
+USUAL = [{"width": 5}, {"width": 1}]
+
+
+def cases() -> list[Any]:
+    return [
+        pytest.param(kind, parameters, id=primitive(kind, parameters).module_name)
+        for kind in PRIMITIVES
+        for parameters in CASES.get(kind, USUAL)
+    ]
+
+
+def alone(leaf: Leaf) -> Module:
+    """A module that is the leaf and nothing else."""
+    m = Build("alone")
+    rows = {f"{port}": m.input(f"{port}_in", width) for port, width in leaf.inputs().items()}
+    if leaf.kind == "register":
+        out = m.register("q", leaf.parameters["width"])
+        m.drive("q", rows["d"])
+    else:
+        out = m.leaf("dut", leaf.kind, **leaf.parameters, **rows)
+    for port, row in (out if isinstance(out, dict) else {next(iter(leaf.outputs())): out}).items():
+        m.output(f"{port}_out", row)
+    return m.done()
+
+
+def patterns(leaf: Leaf) -> dict[str, Any]:
+    """All inputs where they have 14 bits together or fewer, else 4,000 random ones."""
+    widths = leaf.inputs()
+    total = sum(widths.values())
+    rng = np.random.default_rng(total)
+    codes = np.arange(2**total) if total <= 14 else rng.integers(0, 2**total, 4000)
+    found, place = {}, 0
+    for port, width in widths.items():
+        found[f"{port}_in"] = (codes >> place) & (2**width - 1)
+        place += width
+    return found
+
+
+def differences(leaf: Leaf, text: str) -> int:
+    """Vectors on which the gates of the Verilog do not compute what the integer model says."""
+    module, given = alone(leaf), patterns(leaf)
+    gates = GateSimulator(elaborate(text, "alone").netlist)
+    if leaf.kind == "register":
+        cycles = np.stack([given["d_in"], np.roll(given["d_in"], 5), np.roll(given["d_in"], 9)])
+        got = gates.run({"d_in": cycles})["q_out"]
+        state: Any = {"q_register": 0}
+        wrong = np.zeros(cycles.shape[1], bool)
+        for cycle, row in enumerate(cycles):
+            outputs, state = step(module, {"d_in": row}, state)
+            wrong |= outputs["q_out"] != got[cycle]
+        return int(wrong.sum())
+    expected, found = evaluate(module, given), gates.evaluate(given)
+    wrong = np.zeros(len(next(iter(given.values()))), bool)
+    for port, values in expected.items():
+        wrong |= np.asarray(values) != np.asarray(found[port])
+    return int(wrong.sum())
+
+
+@pytest.mark.parametrize(("kind", "parameters"), cases())
+def test_gates_compute_the_model(kind: str, parameters: dict[str, int]) -> None:
+    leaf = primitive(kind, parameters)
+    assert differences(leaf, verilog(alone(leaf))) == 0
+
+
+SWAPS = (
+    *((" + ", " - "), (" - ", " + "), (" * ", " + "), (" << ", " >> "), (" >> ", " << "), (" >>> ", " >> ")),
+    *((" & ", " | "), (" | ", " & "), (" ^ ", " & "), ("= |", "= &"), ("= &", "= |"), (" < ", " > ")),
+)
+
+
+def defects(leaf: Leaf) -> list[str]:
+    """The leaf's Verilog with one thing wrong: an output inverted, an input or its last bit stuck, an operator changed."""
+    text = verilog(alone(leaf))
+    found = []
+    for port, width in leaf.inputs().items():
+        found.append(text.replace(f".{port}({port}_in)", f".{port}({width}'d0)"))
+        found.append(text.replace(f".{port}({port}_in)", f".{port}({port}_in | {width}'d1)"))
+    for port in leaf.outputs():
+        found.append(re.sub(rf"assign {port}_out = (\w+);", rf"assign {port}_out = ~\1;", text))
+    body = text[: text.index("endmodule")]
+    found += [body.replace(old, new, 1) + text[len(body) :] for old, new in SWAPS if old in body]
+    return found
+
+
+@pytest.mark.parametrize("kind", PRIMITIVES)
+def test_seeded_defects_are_seen(kind: str) -> None:
+    leaf = primitive(kind, CASES.get(kind, USUAL)[0])
+    built = defects(leaf)
+    assert len(built) >= 3
+    for text in built:
+        assert text != verilog(alone(leaf))
+        assert differences(leaf, text) > 0, text
+
+
+def test_leaves_have_names_of_their_own() -> None:
+    names = [primitive(kind, case).module_name for kind in PRIMITIVES for case in CASES.get(kind, USUAL)]
+    assert len(names) == len(set(names))
+    assert len(PRIMITIVES) <= 30
