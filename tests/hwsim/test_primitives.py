@@ -100,7 +100,7 @@ SWAPS = (
 
 
 def defects(leaf: Leaf) -> list[str]:
-    """The leaf's Verilog with one thing wrong: an output inverted, an input or its last bit stuck, an operator changed."""
+    """The Verilog with one thing wrong: an output inverted, an input or its last bit stuck, an operator changed."""
     text = verilog(alone(leaf))
     found = []
     for port, width in leaf.inputs().items():
