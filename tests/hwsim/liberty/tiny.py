@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from hwsim.liberty.cells import Library, parse_library
-from hwsim.rtl.netlist import Cell, Netlist
+from hwsim.rtl.netlist import ONE, Cell, Netlist
 
 VOLT = 0.8
 SLEWS = (10.0, 20.0, 50.0)
@@ -17,10 +17,10 @@ LOADS = (1.0, 2.0, 5.0)
 Plane = Callable[[float, float], float]
 
 
-def table(kind: str, plane: Plane, unit: float) -> str:
+def table(kind: str, plane: Plane, unit: float, template: str = "grid") -> str:
     """A 3 x 3 table of a plane in ps and fF; unit: ours in the file's unit."""
     rows = ", ".join('"' + ", ".join(repr(plane(x, c) * unit) for c in LOADS) + '"' for x in SLEWS)
-    return f"{kind} (grid) {{ values ({rows}); }}"
+    return f"{kind} ({template}) {{ values ({rows}); }}"
 
 
 def row(kind: str, line: Callable[[float], float], unit: float) -> str:
@@ -44,7 +44,8 @@ def power(rise: float, fall: float, related: str = "", when: str = "") -> str:
     """Constant energies in fJ."""
     head = (f'related_pin : "{related}"; ' if related else "") + (f'when : "{when}"; ' if when else "")
     if related:
-        body = table("rise_power", lambda x, c: rise, 1e-3) + table("fall_power", lambda x, c: fall, 1e-3)
+        rises = table("rise_power", lambda x, c: rise, 1e-3, "power_grid")
+        body = rises + table("fall_power", lambda x, c: fall, 1e-3, "power_grid")
     else:
         body = row("rise_power", lambda x: rise, 1e-3) + row("fall_power", lambda x: fall, 1e-3)
     return f"internal_power () {{ {head}{body} }}"
@@ -73,13 +74,19 @@ def setup(limit: float) -> str:
 
 HEAD = """library (tiny) {
   delay_model : table_lookup; time_unit : "1ns"; voltage_unit : "1V"; leakage_power_unit : "1uW";
-  capacitive_load_unit (1, pf); nom_voltage : 0.9; nom_temperature : 25;
-  default_operating_conditions : typical;
+  capacitive_load_unit (1, pf); nom_voltage : 0.9; nom_temperature : 25; nom_process : 1;
+  input_threshold_pct_rise : 50; input_threshold_pct_fall : 50;
+  output_threshold_pct_rise : 50; output_threshold_pct_fall : 50;
+  slew_lower_threshold_pct_rise : 20; slew_lower_threshold_pct_fall : 20;
+  slew_upper_threshold_pct_rise : 80; slew_upper_threshold_pct_fall : 80;
   operating_conditions (typical) { process : 1; temperature : 25; voltage : 0.8; }
+  default_operating_conditions : typical;
   lu_table_template (grid) { variable_1 : input_net_transition; variable_2 : total_output_net_capacitance;
     index_1 ("0.01, 0.02, 0.05"); index_2 ("0.001, 0.002, 0.005"); }
   lu_table_template (limits) { variable_1 : related_pin_transition; variable_2 : constrained_pin_transition;
     index_1 ("0.01, 0.02, 0.05"); index_2 ("0.01, 0.02, 0.05"); }
+  power_lut_template (power_grid) { variable_1 : input_transition_time; variable_2 : total_output_net_capacitance;
+    index_1 ("0.01, 0.02, 0.05"); index_2 ("0.001, 0.002, 0.005"); }
   power_lut_template (passive) { variable_1 : input_transition_time; index_1 ("0.01, 0.02, 0.05"); }
 """
 
@@ -154,3 +161,32 @@ def chain(kind: str, length: int) -> Netlist:
     """length one-input gates in a row: net 2 in, net 2 + length out."""
     cells = [(f"g{i}", kind, {"A": 2 + i, "Y": 3 + i}) for i in range(length)]
     return netlist(cells, {"a": (2,)}, {"y": (2 + length,)})
+
+
+# The library without any condition: what tools that read conditions differently must agree on.
+PLAIN_TEXT = (
+    TEXT.replace(DFF_CLOCK, power(0.8, 0.9))
+    .replace(power(0.05, 0.06, when="CK") + power(0.15, 0.16, when="!CK"), power(0.05, 0.06))
+    .replace(power(1.0, 2.0, "A", "!B") + power(3.0, 4.0, "A", "B"), power(1.0, 2.0, "A"))
+)
+
+
+def accumulator(bits: int) -> Netlist:
+    """acc += a: a ripple-carry adder of XORs and NANDs before a register. Ports ck, a, acc."""
+    ck, a, acc = 2, tuple(range(3, 3 + bits)), tuple(range(20, 20 + bits))
+    cells: list[tuple[str, str, dict[str, int]]] = []
+    carry = 0
+    for i in range(bits):
+        p, g, k, s, c = (100 + 10 * i + j for j in range(5))
+        cells += [("p", "XOR", {"A": a[i], "B": acc[i], "Y": p}), ("g", "NAND", {"A": a[i], "B": acc[i], "Y": g})]
+        if i == 0:
+            s = p
+            cells.append(("c", "INV", {"A": g, "Y": c}))
+        else:
+            cells.append(("s", "XOR", {"A": p, "B": carry, "Y": s}))
+            cells.append(("k", "NAND", {"A": p, "B": carry, "Y": k}))
+            cells.append(("c", "NAND", {"A": g, "B": k, "Y": c}))
+        cells.append(("r", "DFF", {"CK": ck, "D": s, "R": ONE, "Q": acc[i]}))
+        carry = c
+    named = [(f"{name}{i}", kind, pins) for i, (name, kind, pins) in enumerate(cells) if pins.get("Y") != carry]
+    return netlist(named, {"ck": (ck,), "a": a}, {"acc": acc})
