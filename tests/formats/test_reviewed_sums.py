@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 import formats as nf
+from formats.arithmetic.groups.lookup import LookupTable
 from tests.formats.test_accumulators import differing, expected, operands
+from tests.formats.test_groups import expected as expected_of_groups
 
 
 @pytest.mark.parametrize(
@@ -219,3 +221,27 @@ def test_registers_take_products_wider_than_a_float64_and_unordered_sums_promise
     got = nf.matmul(a, b, accumulator=nf.Integer(90), **given)
     assert got[0, 0] == np.float32(1 + 2.0**-23)  # 1 + 2**-24 + 2**-51 - 2**-54, above the tie
     assert nf.matmul(np.ones((1, 1)), np.full((1, 1), 3.0), accumulator=nf.Unordered(), **given)[0, 0] == 3
+
+
+@pytest.mark.parametrize("states", ["bits", "signs"])
+@pytest.mark.parametrize(
+    ("activation", "entry"), [("bfloat16", "bfloat16"), ("e4m3fn", "bfloat16"), ("bfloat16", None)]
+)
+def test_entries_far_beyond_a_register_saturate_by_their_sign(activation: str, entry: Any, states: Any) -> None:
+    rng = np.random.default_rng(7)
+    a = nf.quantize(rng.standard_normal((3, 6)) * 2.0 ** rng.integers(-9, 9, (3, 6)), activation)
+    if activation == "bfloat16":
+        a = nf.quantize(a * 2.0 ** rng.choice([-120, 0, 70, 115], (3, 6)), activation)
+    w = rng.integers(-4, 4, (6, 4)).astype(float)
+    for bits in (6, 32, 53):
+        group = LookupTable(group=3, states=states, entry=entry, register=nf.Integer(bits, "saturate"))
+        got = nf.matmul(a, w, a_format=activation, b_format="int3", group=group)
+        assert (got == expected_of_groups(group, a, w, activation, "int3")).all()
+    most = LookupTable(group=8, states="bits", entry="bfloat16", register=nf.Integer(32, "saturate"))  # type: ignore[arg-type]
+    of: Any = {"a_format": "bfloat16", "b_format": "int3"}
+    got = nf.matmul(np.full((1, 1), 2.0**121), np.full((1, 1), 3.0), group=most, **of)
+    assert got[0, 0] == np.float32((2.0**31 - 1) * 2.0**-133)
+    checked = LookupTable(group=8, states="bits", entry="bfloat16", register=nf.Integer(32, "error"))  # type: ignore[arg-type]
+    for sign, said in ((1, r"beyond 2\*\*60"), (-1, r"beyond -2\*\*60")):
+        with pytest.raises(ValueError, match=rf"the partial sum {said} of output \[0, 0\] leaves .* at addition 0"):
+            nf.matmul(np.full((1, 1), sign * 2.0**121), np.full((1, 1), 3.0), group=checked, **of)

@@ -12,7 +12,7 @@ from formats.arithmetic.accumulators import FloatChain, Integer
 from formats.arithmetic.engines.generic import add_odd
 from formats.arithmetic.groups.exact_terms import Float, top, whole_product
 from formats.arithmetic.groups.lookup import ROW, LookupTable
-from formats.arithmetic.groups.registers import integer_steps, wrapped
+from formats.arithmetic.groups.registers import BEYOND, integer_steps, wrapped
 from formats.arithmetic.groups.segments import GroupJob, Segment, accumulate, rounded, segments
 from formats.arithmetic.groups.tables import Table, entries, groups_of, integer_entries, table_scale
 
@@ -198,7 +198,8 @@ def _native_parts(values: NDArray[Any], index: NDArray[np.uint8]) -> list[Float]
 
 def _steps(how: Integer, values: Float, index: NDArray[np.uint8], worth: tuple[int, ...], place: int) -> Float:
     """One addition after another, each saturated or checked."""
-    counts = np.ldexp(values, -place).astype(np.int64)
+    # Far beyond any such register an entry's size does not matter, and int64 must hold it.
+    counts = np.clip(np.ldexp(values, -place), -BEYOND, BEYOND).astype(np.int64)
     parts: list[NDArray[Any]] = []
     for plane in index:
         parts.append(integer_steps((counts[:, g][:, picked] for g, picked in enumerate(plane)), how))

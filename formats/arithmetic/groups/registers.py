@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from formats.arithmetic.accumulators import Integer
 
 Float = NDArray[np.float64]
+BEYOND = 2**61  # terms are clipped to this magnitude: any sum with one of them leaves a register of 53 bits
 
 
 def _range(how: Integer) -> tuple[int, int]:
@@ -31,8 +32,10 @@ def integer_steps(terms: Iterable[NDArray[np.int64]], how: Integer) -> NDArray[n
             total = np.clip(total, low, high)
         elif ((total < low) | (total > high)).any():
             where = tuple(int(i) for i in np.argwhere((total < low) | (total > high))[0])
+            held = int(total[where])
+            shown = str(held) if abs(held) < BEYOND // 2 else f"beyond {'-' if held < 0 else ''}2**60"
             raise ValueError(
-                f"matmul: the partial sum {int(total[where])} of output {list(where)} leaves {how}'s range "
+                f"matmul: the partial sum {shown} of output {list(where)} leaves {how}'s range "
                 f"{low}..{high} at addition {number}; use a wider register, or overflow='wrap' or 'saturate'"
             )
     return np.asarray(total, np.int64)
