@@ -91,6 +91,8 @@ def matmul(
         finite under Exact or Integer, sums longer than Exact(max_terms), register overflow under
         Integer(overflow="error") with the first output's index, and products that do not fit.
     """
+    if not isinstance(quantize, bool | Cast):
+        raise TypeError(f"matmul: quantize must be True, False or a Cast, got {quantize!r}")
     if _is_tensor(a) or _is_tensor(b) or _is_tensor(c):
         from formats.arithmetic.tensors import matmul_tensors
 
@@ -98,8 +100,6 @@ def matmul(
             a, b, c, a_format=a_format, b_format=b_format, multiplier=multiplier, accumulator=accumulator,
             order=order, scaling=scaling, output=output, quantize=quantize, group=group,
         )  # fmt: skip
-    if not isinstance(quantize, bool | Cast):
-        raise TypeError(f"matmul: quantize must be True, False or a Cast, got {quantize!r}")
     if group is not None:
         from formats.arithmetic.groups.door import grouped_matmul
 

@@ -107,8 +107,7 @@ def _on_cuda(
         )
     start = _start(c, (*batch, *shape), how, left.device)
     if terms == 0 or prod(batch) * prod(shape) == 0:
-        kind = torch.int64 if counts else torch.float32
-        result = torch.zeros((*batch, *shape), dtype=kind, device=left.device) if start is None else start.to(kind)
+        result = _empty_sums(c, (*batch, *shape), how, counts, left.device)
     else:
         many, some = left.expand(*batch, *left.shape[-2:]), right.expand(*batch, *right.shape[-2:])
         found = []
@@ -118,6 +117,17 @@ def _on_cuda(
             )
         result = found[0].reshape((*batch, *shape)) if len(found) == 1 else torch.stack(found).reshape((*batch, *shape))
     return _finish(result, how, target, counts, fa, fb)
+
+
+def _empty_sums(c: Any, shape: tuple[int, ...], how: Any, counts: bool, device: torch.device) -> torch.Tensor:
+    """c itself, checked and read as for arrays, or zeros."""
+    from formats.arithmetic.matmul import _check_start, starts
+
+    start = starts(_wide(c).cpu().numpy() if isinstance(c, torch.Tensor) else c, shape, how, counts)
+    if isinstance(how, Integer) and start is not None:
+        _check_start(start, how, 0)
+    kind: Any = np.int64 if counts else np.float32
+    return torch.as_tensor(np.zeros(shape, kind) if start is None else start.astype(kind), device=device)
 
 
 def _finish(result: torch.Tensor, how: Any, target: Any, counts: bool, fa: Scalar, fb: Scalar) -> torch.Tensor:
@@ -189,6 +199,8 @@ def _start(c: Any, shape: tuple[int, ...], how: Any, device: torch.device) -> to
     if c is None:
         return None
     given = torch.as_tensor(c, device=device)
+    if given.is_complex():
+        raise TypeError(f"matmul: c must be an array of real numbers, got dtype {given.dtype}")
     wide = given.double()
     try:
         start = wide.broadcast_to(shape)

@@ -52,7 +52,7 @@ def grouped_matmul(
     a: [..., M, K] activations, b: [K, N] weights. Scales of b always multiply after the table; those of a do with
     scaling="per_block_then_accumulate" or "after_sum", and are part of its values with "dequantize_first".
     """
-    from formats.arithmetic.matmul import SCALINGS, _target, finish, starts
+    from formats.arithmetic.matmul import SCALINGS, _check_start, _target, finish, starts
 
     if not isinstance(group, Group):
         raise TypeError(f"matmul: group must be a LookupTable, TMac, PopcountPlanes or ShiftAdd, got {group!r}")
@@ -72,6 +72,8 @@ def grouped_matmul(
     target, shape = _target(output), (*left.values.shape[:-1], job.shape[1])
     counts = isinstance(how, Integer)
     start = starts(c, shape, how, counts)
+    if isinstance(how, Integer) and start is not None:
+        _check_start(start, how, 0)
     start = None if start is None else start.astype(np.float64)
     job = replace(job, c=None if start is None else start.reshape(job.shape))
     sums = (job.c if job.c is not None else np.zeros(job.shape)) if job.terms == 0 else _run(group, job)
