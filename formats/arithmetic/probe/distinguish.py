@@ -12,7 +12,7 @@ from formats.arithmetic.accumulators import Accumulator, Integer, SplitK
 from formats.arithmetic.matmul import matmul
 from formats.arithmetic.multipliers.base import Multiplier
 from formats.arithmetic.named import named_accumulator
-from formats.arithmetic.orders import Order
+from formats.arithmetic.orders import Order, Tree, leaves_of
 from formats.arithmetic.probe.inputs import DISTRIBUTIONS, draw
 from formats.catalogue import get
 from formats.scalar import Scalar
@@ -62,6 +62,12 @@ def distinguish(
     if not isinstance(max_terms, int) or max_terms < 1:
         raise ValueError(f"distinguish: max_terms must be a whole number from 1, got {max_terms!r}")
     first, second = named_accumulator(p), named_accumulator(q)
+    trees = {len(leaves_of(order.shape)) for order in (p_order, q_order) if isinstance(order, Tree)}
+    if len(trees) > 1 or max(trees, default=1) > max_terms:
+        raise ValueError(
+            f"distinguish: a Tree is an order of its own number of terms, got trees of {sorted(trees)} and max_terms = "
+            f"{max_terms}; pass trees of one length, and max_terms as long"
+        )
     for how in (first, second):
         if isinstance(how, Integer) and how.overflow == "error":
             raise ValueError(
@@ -77,7 +83,7 @@ def distinguish(
         )
 
     rng = np.random.default_rng(seed)
-    for terms in _lengths(max_terms, first, second):
+    for terms in trees or _lengths(max_terms, first, second):
         for name in DISTRIBUTIONS:
             for _ in range(2):
                 a, b = draw(name, fa, fb, (48, terms, 48), rng)
@@ -85,7 +91,7 @@ def distinguish(
                 found = np.argwhere(unequal(x, y))
                 if found.size:
                     i, j = (int(v) for v in found[0])
-                    return _plainest(a[i], b[:, j], both)
+                    return _plainest(a[i], b[:, j], both, not trees)
     return None
 
 
@@ -144,8 +150,8 @@ def unequal(x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.bool_]:
     return np.asarray(differs)
 
 
-def _plainest(a: NDArray[Any], b: NDArray[Any], both: Any) -> Difference:
-    """Terms left out, then shortened to powers of two, as long as the two still differ."""
+def _plainest(a: NDArray[Any], b: NDArray[Any], both: Any, shortens: bool) -> Difference:
+    """Terms left out, or made zero where no sum `shortens`, then made powers of two, while the two still differ."""
 
     def differs(x: NDArray[Any], y: NDArray[Any]) -> bool:
         first, second = both(x[None, :], y[:, None])
@@ -156,7 +162,7 @@ def _plainest(a: NDArray[Any], b: NDArray[Any], both: Any) -> Difference:
         changed = False
         for k in range(a.size - 1, -1, -1):  # take a term away, or make it zero where places matter
             shorter = np.delete(a, k), np.delete(b, k)
-            if a.size > 1 and differs(*shorter):
+            if shortens and a.size > 1 and differs(*shorter):
                 a, b, changed = *shorter, True
                 continue
             zeroed = a.copy(), b.copy()
