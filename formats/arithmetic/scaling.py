@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -193,12 +194,14 @@ def _elements(x: Operand, name: str, axis: int, whole: bool = True) -> tuple[Ope
             f"matmul: {name}_format {fmt.name} is more than elements times scales; use scaling='dequantize_first'"
         )
     element: Scalar = fmt.element  # type: ignore[assignment]
-    codes = x.encoded.codes
+    codes, shape = x.encoded.codes, x.encoded.shape
+    plane = x.encoded.planes["scale"]
+    scales = x.encoded.scales if whole else decode_codes(plane.format, plane.codes, np.float64)
+    if scales.size == 1 and codes.ndim != len(shape):  # one scale for all: of every row, and of all of K
+        codes, scales = codes[: prod(shape)].reshape(shape), scales.reshape((1,) * len(shape))
     values = decode_codes(element, codes, np.float32 if in_float32(element) else np.float64)
     terms = x.values.shape[axis]
     values = values[..., :terms] if axis == -1 else values[..., :terms, :]
-    plane = x.encoded.planes["scale"]
-    scales = x.encoded.scales if whole else decode_codes(plane.format, plane.codes, np.float64)
     rows = x.values.shape[-2 if axis == -1 else -1]
     if scales.ndim != x.values.ndim or (scales.shape[-1] > 1 and scales.shape[-2] not in (1, rows)):
         raise ValueError(
