@@ -67,8 +67,9 @@ def matmul(
     a_format, b_format: the operands' formats, by name or description; may be left out for an Encoded, which has one.
     multiplier: "exact", or a name or description of formats.arithmetic.multipliers.
     accumulator: "exact" (Exact()), Integer, FloatChain, Kahan, Aligned, AlignedGroups, AlignedLate, PairwiseStep,
-        Promotion or SplitK, or a name ("hopper_fp8"; `formats.accumulators` lists them). order: Sequential() (default),
-        Chunked(size), Pairwise(base) or Tree.
+        Promotion or SplitK, or a name ("hopper_fp8"; `formats.accumulators` lists them): a name stands for the
+        accumulator alone; the instruction's operands and scaling are for the caller to give. order: Sequential()
+        (default), Chunked(size), Pairwise(base) or Tree.
     scaling: what becomes of block-scaled operands. "dequantize_first": element times scale, rounded to float32, is the
         operand. "per_block_then_accumulate": each block's sum of element products in `accumulator`, times both scales,
         rounded to the result's format and added there, blocks ascending. "after_sum": scales that do not change along
@@ -80,7 +81,9 @@ def matmul(
         (NVFP4's, one a tensor) multiplies the finished sum, c included, rounded once to its format.
     output: float format the accumulated value is rounded to once; at most 50 trailing bits. None: the accumulator's own
         (int32 for Integer(32 or fewer) with two integer formats, int64 up to 64, float32 for Exact).
-    quantize: False: operands must be values of their formats. True, or a Cast: they are quantised first, along K.
+    quantize: False: operands must be values of their formats; under scales of scales, the last of which is found anew
+        from the array, they may be within 2**-22 of such and are used as they are. True, or a Cast: they are quantised
+        first, along K.
     group: a LookupTable, TMac, PopcountPlanes or ShiftAdd: several terms of K at once; b then holds weights [K, N], and
         `accumulator` (Exact, FloatChain or Integer) adds what the group makes of runs of K. formats.arithmetic.groups.
     K that is no multiple of an accumulator's step, or of a group, is filled up with zeros of the sum: lanes without a k

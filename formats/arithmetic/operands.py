@@ -17,6 +17,7 @@ from formats.encoded import Encoded
 from formats.minifloat import Minifloat
 from formats.scalar import Scalar
 
+NEAR = 2.0**-22  # two last places of a float32
 _PIECE = 2**16  # elements checked at a time
 
 
@@ -69,7 +70,7 @@ def _values(
     if isinstance(fmt, Scaled) and parts:
         encoded = encode(array, fmt, axis, cast)
         values = decode(encoded, array.dtype)
-        return _checked(array, values, fmt, name, quantise), encoded
+        return _checked(array, values, fmt, name, quantise, True), encoded
     if quantise is False and _has_minus_zero(fmt) and array.flags.c_contiguous and _all_held(array, fmt, cast):
         return array, None
     return _checked(array, quantize(array, fmt, axis, cast), fmt, name, quantise), None
@@ -102,17 +103,42 @@ def _all_held(array: NDArray[Any], fmt: Format, cast: Cast) -> bool:
     return all(np.array_equal(quantize(piece, fmt, -1, cast), piece, equal_nan=True) for piece in pieces)
 
 
-def _checked(array: NDArray[Any], values: NDArray[Any], fmt: Format, name: str, quantise: bool | Cast) -> NDArray[Any]:
+def _checked(
+    array: NDArray[Any], values: NDArray[Any], fmt: Format, name: str, quantise: bool | Cast, parts: bool = False
+) -> NDArray[Any]:
+    """What quantising made of the array, where that is asked for or changes nothing.
+
+    A scale of scales is found anew from the array, and may come out as the next float32: under such formats values two
+    last places away are held too, and taken as they are given, unless the scales themselves are needed (`parts`).
+    """
     if quantise is not False:
         return values
     changed = (values != array) & ~(np.isnan(values) & np.isnan(array))
     if changed.any():
+        if (
+            scales_of_scales(fmt)
+            and not parts
+            and bool((np.abs(values - array) <= NEAR * np.abs(array))[changed].all())
+        ):
+            return array
         where = tuple(int(i) for i in np.argwhere(changed)[0])
         raise ValueError(
             f"matmul: {name}{list(where)} is {float(array[where])!r}, which {fmt.name} does not hold (the nearest is "
-            f"{float(values[where])!r}); pass quantize=True (or a Cast), or {name} quantised by formats.quantize"
+            f"{float(values[where])!r}); {as_asked(fmt, name)}"
         )
     return values
+
+
+def as_asked(fmt: Format, name: str) -> str:
+    """What to pass where an array's values are not of the format."""
+    if scales_of_scales(fmt):
+        return f"pass quantize=True (or a Cast), or {name} encoded by formats.encode, which keeps the scales it found"
+    return f"pass quantize=True (or a Cast), or {name} quantised by formats.quantize"
+
+
+def scales_of_scales(fmt: Format) -> bool:
+    """Whether scales have a scale in their turn, which depends on the array as a whole."""
+    return isinstance(fmt, Scaled) and isinstance(fmt.scale.format, Scaled)
 
 
 @cache

@@ -15,7 +15,7 @@ import torch
 from formats.arithmetic.accumulators import Exact, Integer, start_format
 from formats.arithmetic.multipliers.base import ExactProduct
 from formats.arithmetic.named import named_accumulator, named_multiplier
-from formats.arithmetic.operands import in_float32
+from formats.arithmetic.operands import NEAR, as_asked, in_float32, scales_of_scales
 from formats.arithmetic.orders import Sequential
 from formats.block import Scaled, Sum
 from formats.cast import Cast
@@ -185,10 +185,13 @@ def _checked(x: torch.Tensor, fmt: Any, axis: int, name: str, quantise: bool | C
     if quantise is False:
         changed = (values != wide) & ~(torch.isnan(values) & torch.isnan(wide))
         if bool(changed.any()):
+            near = (values - wide).abs() <= NEAR * wide.abs()
+            if scales_of_scales(fmt) and bool(near[changed].all()):  # see operands._checked
+                return wide.to(torch.float32)
             where = tuple(int(i) for i in torch.nonzero(changed)[0])
             raise ValueError(
                 f"matmul: {name}{list(where)} is {float(wide[where])!r}, which {fmt.name} does not hold (the nearest "
-                f"is {float(values[where])!r}); pass quantize=True (or a Cast), or {name} quantised by formats.quantize"
+                f"is {float(values[where])!r}); {as_asked(fmt, name)}"
             )
     result: torch.Tensor = values.to(torch.float32)
     return result

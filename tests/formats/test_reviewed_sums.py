@@ -344,3 +344,39 @@ def test_empty_sums_on_a_gpu_check_c_as_those_of_arrays_do() -> None:
         empty(torch.tensor([[1 + 2j]]), nf.FloatChain())
     with pytest.raises(TypeError, match=r"quantize must be True, False or a Cast, got 'yes'"):
         nf.matmul(a, b, quantize="yes", a_format="int8", b_format="int8")  # type: ignore[arg-type]
+
+
+def test_quantised_values_under_scales_of_scales_are_held() -> None:
+    rng, again = np.random.default_rng(2), 0
+    x = rng.standard_normal((2, 64)).astype(np.float32)
+    of: Any = {"a_format": "float32", "b_format": "nvfp4"}
+    for _ in range(40):
+        b = nf.quantize(rng.standard_normal((64, 4)).astype(np.float32), "nvfp4", -2)
+        changed = bool((nf.quantize(b, "nvfp4", -2) != b).any())
+        again += changed
+        got = nf.matmul(x, b, accumulator=nf.FloatChain("float32"), **of)
+        plain = nf.matmul(x, b, accumulator=nf.FloatChain("float32"), a_format="float32", b_format="float32")
+        assert differing(got, plain) == 0  # the values given, not their neighbours
+        if changed:
+            with pytest.raises(ValueError, match=r"or b encoded by formats.encode, which keeps the scales it found"):
+                nf.matmul(x, b, scaling="per_block_then_accumulate", **of)
+        off = b.copy()
+        off[3, 1] += np.float32(1e-5) + np.abs(off[3, 1]) * np.float32(1e-5)
+        with pytest.raises(ValueError, match=r"which nvfp4 does not hold .* or b encoded by formats.encode"):
+            nf.matmul(x, off, **of)
+    assert again > 2  # a second quantisation finds another scale of scales now and then
+
+
+def test_tensors_quantised_under_scales_of_scales_are_held() -> None:
+    torch = pytest.importorskip("torch")
+    from formats.arithmetic.tensors import _checked
+
+    rng, again = np.random.default_rng(2), 0
+    for _ in range(40):
+        b = nf.quantize(torch.from_numpy(rng.standard_normal((64, 4)).astype(np.float32)), "nvfp4", -2)
+        again += bool((nf.quantize(b, "nvfp4", -2) != b).any())
+        assert torch.equal(_checked(b, nf.get("nvfp4"), -2, "b", False), b)
+    assert again > 2
+    b[3, 1] += 1e-3
+    with pytest.raises(ValueError, match=r"which nvfp4 does not hold .* or b encoded by formats.encode"):
+        _checked(b, nf.get("nvfp4"), -2, "b", False)
