@@ -2,10 +2,9 @@
 
 arithmetic_cost.csv: MiniLM embeds 300 sentences of up to 40 tokens with every matrix product of the traced graph,
 attention's too, made by one multiplier and one accumulator on two threads; agreement is with float32's embeddings of
-the same run. Seconds are those of the run alone, after a batch that compiles; others_s are CPU
-seconds that other processes took from the machine meanwhile. arithmetic_cost_memory.csv: peak resident
-memory of one product beyond operands and result, each in a process of its own. Without MiniLM's weights only the
-second table is made.
+the same run. Seconds are those of the run alone, after a batch that compiles; others_s are CPU seconds that other
+processes took from the machine meanwhile. arithmetic_cost_memory.csv: peak resident memory of one product beyond
+operands and result, each in a process of its own. Without MiniLM's weights only the second table is made.
 """
 
 from __future__ import annotations
@@ -81,6 +80,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of this study."""
     parser.add_argument("--texts", type=int, help="sentences embedded (default: all 300)")
     parser.add_argument("--repeats", type=int, default=REPEATS, help="runs of a case with a bar, best kept (default 3)")
+    parser.add_argument(
+        "--patience", type=float, default=0.0, help="seconds a run with a bar waits for other processes to rest"
+    )
     parser.add_argument("--shape", type=int, nargs=3, default=SHAPE, metavar=("M", "K", "N"), help="product for memory")
 
 
@@ -108,8 +110,20 @@ def machine_seconds() -> float:
     return sum(map(int, (user, nice, system, interrupts, soft))) / float(os.sysconf("SC_CLK_TCK"))
 
 
-def fidelity_rows(cases: Iterable[Case], texts: int | None, repeats: int, progress: Progress) -> list[Row]:
-    """A row a case, float32 (no emulation) first."""
+def wait_for_rest(patience_s: float, glance_s: float = 3.0) -> None:
+    """Return when other processes take less than a tenth of a CPU, looked at for glance_s, or after patience_s."""
+    end = time.monotonic() + patience_s
+    while time.monotonic() + glance_s <= end:
+        before = machine_seconds()
+        time.sleep(glance_s)
+        if not machine_seconds() - before >= 0.1 * glance_s:
+            return
+
+
+def fidelity_rows(
+    cases: Iterable[Case], texts: int | None, repeats: int, progress: Progress, patience_s: float = 0.0
+) -> list[Row]:
+    """A row a case, float32 (no emulation) first. patience_s: before each run of a case with a bar."""
     torch = require("torch", "torch")
     from studies.workloads import minilm
     from studies.workloads.fidelity import texts as sentences
@@ -135,6 +149,8 @@ def fidelity_rows(cases: Iterable[Case], texts: int | None, repeats: int, progre
         minilm.embed(forward, ids[:BATCH], mask[:BATCH], batch=BATCH)
         seconds = []
         for _ in range(count):
+            if case.bar_s is not None:
+                wait_for_rest(patience_s)
             before = np.asarray([time.perf_counter(), time.process_time(), machine_seconds()])
             vectors = minilm.embed(forward, ids, mask, batch=BATCH)
             after = np.asarray([time.perf_counter(), time.process_time(), machine_seconds()])
@@ -200,6 +216,7 @@ def run(out: Path, args: argparse.Namespace) -> None:
     if any(os.environ.get(name) != value for name, value in TWO_THREADS.items()):
         command = [sys.executable, "-m", "studies", "arithmetic_cost", "--out", str(out)]
         command += ["--repeats", str(args.repeats), "--shape", *map(str, args.shape)]
+        command += ["--patience", str(args.patience)]
         command += ["--texts", str(args.texts)] if args.texts is not None else []
         subprocess.run(command, check=True, env=os.environ | TWO_THREADS)
         return
@@ -217,7 +234,7 @@ def run(out: Path, args: argparse.Namespace) -> None:
     if absent:
         print(f"MiniLM is left out: {absent}")
         return
-    rows = fidelity_rows(CASES, args.texts, args.repeats, progress)
+    rows = fidelity_rows(CASES, args.texts, args.repeats, progress, args.patience)
     write_csv(rows, out / "arithmetic_cost.csv", _stamp(provenance, conditions))
     print(fidelity_text(rows))
     draw(out / "arithmetic_cost.csv", out)

