@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -67,6 +67,20 @@ class Multiplier(Leaf):
         b = signed(ports["b"], self.n) if self.signed_b else ports["b"]
         return {"product": low(a * b, self.m + self.n)}
 
+    def gates(self, g: Any, **ports: list[int]) -> dict[str, list[int]]:
+        """Partial products in columns, Booth's radix-4 digits of b from 4 x 4 bits on, as synthesis makes them."""
+        width = self.m + self.n
+        columns, constant = (_booth if self.booth else _array)(self, g, ports["a"], ports["b"])
+        for place in range(width):
+            if constant >> place & 1:
+                columns[place].append(1)
+        return {"product": g.columns(columns, width)}
+
+    @property
+    def booth(self) -> bool:
+        """Whether synthesis recodes one side: below that size an array is smaller."""
+        return min(self.m, self.n) >= 4
+
     def features(self) -> Features:
         """m x n partial products; n - 2 rows of full adders and one of half adders (Booth shows in the coefficient).
 
@@ -78,6 +92,43 @@ class Multiplier(Leaf):
             return same("multiply", m * n * AND, 1)
         gates = m * n * AND + m * (n - 2) * FULL_ADDER + m * HALF_ADDER
         return same("multiply", gates, 1 + Fraction(3 * n, 2) + carry_levels(m + n))
+
+
+def _array(leaf: Multiplier, g: Any, a: list[int], b: list[int]) -> tuple[list[list[int]], int]:
+    """Every bit of a with every bit of b. A negative weight -x is ~x - 1: inverted, and its constants gathered."""
+    columns: list[list[int]] = [[] for _ in range(leaf.m + leaf.n)]
+    constant = 0
+    for i, left in enumerate(a):
+        for j, right in enumerate(b):
+            negative = (leaf.signed_a and i == leaf.m - 1) != (leaf.signed_b and j == leaf.n - 1)
+            columns[i + j].append(g.both(left, right) ^ int(negative))
+            constant -= (1 << (i + j)) if negative else 0
+    return columns, constant
+
+
+def _booth(leaf: Multiplier, g: Any, a: list[int], b: list[int]) -> tuple[list[list[int]], int]:
+    """a times digits -2 .. 2 of b: a row a digit, inverted where it is negative and a one added at its last place."""
+    width = leaf.m + leaf.n
+    columns: list[list[int]] = [[] for _ in range(width + 2)]
+    constant = 0
+    digits = (leaf.n + (0 if leaf.signed_b else 1) + 1) // 2
+    top = b[-1] if leaf.signed_b else 0
+    code = [0, *b, *[top] * (2 * digits - leaf.n)]
+    sign = a[-1] if leaf.signed_a else 0
+    row = [0, *a, sign, sign]  # bit i - 1 and bit i of a, two bits above
+    for digit in range(digits):
+        low_, middle, high = code[2 * digit : 2 * digit + 3]
+        one = g.differ(middle, low_)
+        two = g.both(one ^ 1, g.differ(high, middle))
+        for i in range(leaf.m + 2):
+            bit = g.differ(g.either(g.both(one, row[i + 1]), g.both(two, row[i])), high)
+            place = 2 * digit + i
+            if place < width:
+                last = i == leaf.m + 1  # the sign of the row: its weight is negative
+                columns[place].append(bit ^ int(last))
+                constant -= (1 << place) if last else 0
+        columns[2 * digit].append(high)
+    return columns[:width], constant
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,6 +149,9 @@ class Adder(Leaf):
 
     def model(self, **ports: Ints) -> dict[str, Ints]:
         return {"sum": low(ports["a"] + ports["b"], self.width)}
+
+    def gates(self, g: Any, **ports: list[int]) -> dict[str, list[int]]:
+        return {"sum": g.ripple(ports["a"], ports["b"])}
 
     def features(self) -> Features:
         """A full adder a bit; the carry tree of a fast adder shows in the coefficient."""
@@ -122,6 +176,9 @@ class Subtractor(Leaf):
 
     def model(self, **ports: Ints) -> dict[str, Ints]:
         return {"difference": low(ports["a"] - ports["b"], self.width)}
+
+    def gates(self, g: Any, **ports: list[int]) -> dict[str, list[int]]:
+        return {"difference": g.ripple(ports["a"], [bit ^ 1 for bit in ports["b"]], 1)}
 
     def features(self) -> Features:
         """A full adder a bit; the inverters of b go into it."""
@@ -151,6 +208,10 @@ class AddSubtract(Leaf):
     def model(self, **ports: Ints) -> dict[str, Ints]:
         a, b, subtract = ports["a"], ports["b"], ports["subtract"]
         return {"sum": low(a + np.where(subtract == 1, -b, b), self.width)}
+
+    def gates(self, g: Any, **ports: list[int]) -> dict[str, list[int]]:
+        (subtract,) = ports["subtract"]
+        return {"sum": g.ripple(ports["a"], [g.differ(bit, subtract) for bit in ports["b"]], subtract)}
 
     def features(self) -> Features:
         """A full adder and an exclusive-or a bit."""
@@ -182,6 +243,11 @@ class Compressor(Leaf):
             total = low(total + low(ports["terms"] >> (self.width * i), self.width), self.width)
         return {"sum": total}
 
+    def gates(self, g: Any, **ports: list[int]) -> dict[str, list[int]]:
+        rows = [ports["first"], *(ports["terms"][self.width * i :][: self.width] for i in range(self.operands))]
+        columns = [[row[place] for row in rows if row[place]] for place in range(self.width)]
+        return {"sum": g.columns(columns, self.width)}
+
     def features(self) -> Features:
         """A full adder a bit and number folded into a carry-save sum, two XORs a reduction."""
         return same(
@@ -210,6 +276,9 @@ class Incrementer(Leaf):
     def model(self, **ports: Ints) -> dict[str, Ints]:
         return {"sum": low(ports["a"] + ports["carry"], self.width)}
 
+    def gates(self, g: Any, **ports: list[int]) -> dict[str, list[int]]:
+        return {"sum": g.ripple(ports["a"], [0] * self.width, ports["carry"][0])}
+
     def features(self) -> Features:
         """A half adder a bit."""
         return same("add", self.width * HALF_ADDER, carry_levels(self.width) / 2)
@@ -234,6 +303,10 @@ class Comparator(Leaf):
     def model(self, **ports: Ints) -> dict[str, Ints]:
         return {"less": (ports["a"] < ports["b"]) * (ports["a"] * 0 + 1)}
 
+    def gates(self, g: Any, **ports: list[int]) -> dict[str, list[int]]:
+        """The carry of a + ~b + 1 is 0 where a < b."""
+        return {"less": [g.ripple_out(ports["a"], [bit ^ 1 for bit in ports["b"]], 1)[-1] ^ 1]}
+
     def features(self) -> Features:
         """A subtractor that keeps only its carry: half the gates of one."""
         return same("add", self.width * FULL_ADDER / 2, carry_levels(self.width))
@@ -257,6 +330,9 @@ class PopulationCount(Leaf):
 
     def model(self, **ports: Ints) -> dict[str, Ints]:
         return {"count": sum((ports["a"] >> i) & 1 for i in range(self.width))}
+
+    def gates(self, g: Any, **ports: list[int]) -> dict[str, list[int]]:
+        return {"count": g.columns([list(ports["a"])], log2_ceil(self.width + 1))}
 
     def features(self) -> Features:
         """width - (bits of the count) full adders."""

@@ -60,6 +60,10 @@ class Leaf:
         """The outputs of these inputs."""
         raise NotImplementedError
 
+    def gates(self, g: Any, **ports: list[int]) -> dict[str, list[int]]:
+        """The outputs as literals of a network (circuit/gates.py), from literals of the inputs, the lowest first."""
+        raise NotImplementedError
+
     def features(self) -> Features:
         """Gates by the textbook."""
         raise NotImplementedError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -35,6 +35,9 @@ class AndGate(_Gate):
     def model(self, **ports: Ints) -> dict[str, Ints]:
         return {"y": ports["a"] & ports["b"]}
 
+    def gates(self, g: Any, **ports: list[int]) -> dict[str, list[int]]:
+        return {"y": [g.both(a, b) for a, b in zip(ports["a"], ports["b"], strict=True)]}
+
     def features(self) -> Features:
         return same("logic", self.width * AND, 1 if self.width else 0)
 
@@ -51,6 +54,9 @@ class OrGate(_Gate):
     def model(self, **ports: Ints) -> dict[str, Ints]:
         return {"y": ports["a"] | ports["b"]}
 
+    def gates(self, g: Any, **ports: list[int]) -> dict[str, list[int]]:
+        return {"y": [g.either(a, b) for a, b in zip(ports["a"], ports["b"], strict=True)]}
+
     def features(self) -> Features:
         return same("logic", self.width * AND, 1 if self.width else 0)
 
@@ -66,6 +72,9 @@ class ExclusiveOr(_Gate):
 
     def model(self, **ports: Ints) -> dict[str, Ints]:
         return {"y": ports["a"] ^ ports["b"]}
+
+    def gates(self, g: Any, **ports: list[int]) -> dict[str, list[int]]:
+        return {"y": [g.differ(a, b) for a, b in zip(ports["a"], ports["b"], strict=True)]}
 
     def features(self) -> Features:
         return same("logic", self.width * XOR, 1 if self.width else 0)
@@ -89,6 +98,9 @@ class Inverter(Leaf):
 
     def model(self, **ports: Ints) -> dict[str, Ints]:
         return {"y": low(~ports["a"], self.width)}
+
+    def gates(self, g: Any, **ports: list[int]) -> dict[str, list[int]]:
+        return {"y": [bit ^ 1 for bit in ports["a"]]}
 
     def features(self) -> Features:
         """Half a NAND each; mostly absorbed."""
@@ -114,6 +126,9 @@ class AnyBit(Leaf):
     def model(self, **ports: Ints) -> dict[str, Ints]:
         return {"y": (ports["a"] != 0) * (ports["a"] * 0 + 1)}
 
+    def gates(self, g: Any, **ports: list[int]) -> dict[str, list[int]]:
+        return {"y": [g.any(ports["a"])]}
+
     def features(self) -> Features:
         return same("logic", max(self.width - 1, 0) * AND, log2_ceil(self.width))
 
@@ -136,6 +151,9 @@ class EveryBit(Leaf):
 
     def model(self, **ports: Ints) -> dict[str, Ints]:
         return {"y": (ports["a"] == (1 << self.width) - 1) * (ports["a"] * 0 + 1)}
+
+    def gates(self, g: Any, **ports: list[int]) -> dict[str, list[int]]:
+        return {"y": [g.any([bit ^ 1 for bit in ports["a"]]) ^ 1]}
 
     def features(self) -> Features:
         return same("logic", max(self.width - 1, 0) * AND, log2_ceil(self.width))
@@ -189,6 +207,21 @@ class LeadingZeroCounter(Leaf):
             count = count + (1 - found)
         return {"count": count}
 
+    def gates(self, g: Any, **ports: list[int]) -> dict[str, list[int]]:
+        """As the Verilog has it."""
+        stages = log2_ceil(self.width)
+        row = [*[1] * ((1 << stages) - self.width), *ports["a"]]
+        found = []
+        for level in range(stages, 0, -1):
+            half = 1 << (level - 1)
+            empty = g.any(row[half:]) ^ 1
+            found.append(empty)
+            row = [g.choose(empty, low_, high) for low_, high in zip(row[:half], row[half:], strict=True)]
+        found.reverse()
+        if self.width == 1 << stages:  # an empty word counts all of it
+            found = [g.both(bit, row[0]) for bit in found] + [row[0] ^ 1]
+        return {"count": found}
+
     def features(self) -> Features:
         """Two AND-class gates a bit: group zero flags and the select of each group."""
         return same("logic", self.width * 2 * AND, log2_ceil(self.width) * 2)
@@ -215,6 +248,11 @@ class FloatDecoder(Leaf):
         field = ports["field"]
         return {"hidden": (field != 0) * (field * 0 + 1), "effective": np.where(field == 0, field * 0 + 1, field)}
 
+    def gates(self, g: Any, **ports: list[int]) -> dict[str, list[int]]:
+        field = ports["field"]
+        hidden = g.any(field)
+        return {"hidden": [hidden], "effective": [g.either(field[0], hidden ^ 1), *field[1:]]}
+
     def features(self) -> Features:
         """The hidden bit is the OR of the exponent field."""
         return same("logic", (self.exponent + 1) * AND, log2_ceil(self.exponent) + 1)
@@ -238,6 +276,9 @@ class Register(Leaf):
 
     def model(self, **ports: Ints) -> dict[str, Ints]:
         raise TypeError("register: has a state; circuit.step keeps it")
+
+    def gates(self, g: Any, **ports: list[int]) -> dict[str, list[int]]:
+        raise TypeError("register: has a state, and no gates but its flip-flops")
 
     def features(self) -> Features:
         """Flip-flops; the coefficient is the library's flip-flop itself."""

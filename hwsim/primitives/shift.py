@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -49,6 +49,11 @@ class Shifter(Leaf):
     def model(self, **ports: Ints) -> dict[str, Ints]:
         return {"shifted": shifted_right(ports["a"], ports["amount"], self.width)}
 
+    def gates(self, g: Any, **ports: list[int]) -> dict[str, list[int]]:
+        return {
+            "shifted": g.shifted(ports["a"], ports["amount"], lambda row, by: [*row[by:], *[0] * min(by, len(row))])
+        }
+
     def features(self) -> Features:
         """A barrel shifter: one multiplexer a bit and stage."""
         stages = log2_ceil(self.positions + 1)
@@ -81,6 +86,12 @@ class ArithmeticShifter(Leaf):
     def model(self, **ports: Ints) -> dict[str, Ints]:
         a = signed(ports["a"], self.width)
         return {"shifted": low(a >> np.minimum(ports["amount"], self.width), self.width)}
+
+    def gates(self, g: Any, **ports: list[int]) -> dict[str, list[int]]:
+        top = ports["a"][-1]
+        return {
+            "shifted": g.shifted(ports["a"], ports["amount"], lambda row, by: [*row[by:], *[top] * min(by, len(row))])
+        }
 
     def features(self) -> Features:
         """A barrel shifter: one multiplexer a bit and stage."""
@@ -122,6 +133,14 @@ class StickyShifter(Leaf):
         moved = a >> amount
         return {"shifted": moved, "lost": ((moved << amount) != a) * (a * 0 + 1)}
 
+    def gates(self, g: Any, **ports: list[int]) -> dict[str, list[int]]:
+        row, lost = ports["a"], []
+        for stage, select in enumerate(ports["amount"]):
+            lost.append(g.both(select, g.any(row[: 1 << stage])))
+            moved = [*row[1 << stage :], *[0] * min(1 << stage, len(row))]
+            row = [g.choose(select, yes, no) for yes, no in zip(moved, row, strict=True)]
+        return {"shifted": row, "lost": [g.any(lost)]}
+
     def features(self) -> Features:
         """A barrel shifter, and an OR for each bit a stage can drop."""
         stages = log2_ceil(self.positions + 1)
@@ -152,6 +171,13 @@ class ExpandingShifter(Leaf):
     def model(self, **ports: Ints) -> dict[str, Ints]:
         a = low(signed(ports["a"], self.width), self.limit) if self.signed_a else ports["a"]
         return {"shifted": shifted_left(a, ports["amount"], self.limit)}
+
+    def gates(self, g: Any, **ports: list[int]) -> dict[str, list[int]]:
+        above = ports["a"][-1] if self.signed_a else 0
+        wide = [*ports["a"], *[above] * max(self.limit - self.width, 0)][: self.limit]
+        return {
+            "shifted": g.shifted(wide, ports["amount"], lambda row, by: [*[0] * min(by, len(row)), *row][: len(row)])
+        }
 
     def features(self) -> Features:
         """Early stages are narrow: stage s has as many multiplexers as bits can be non-zero after it."""
@@ -191,6 +217,16 @@ class Multiplexer(Leaf):
         for place in range(self.choices):
             found = np.where(select == place, low(words >> (self.width * place), self.width), found)
         return {"chosen": found}
+
+    def gates(self, g: Any, **ports: list[int]) -> dict[str, list[int]]:
+        words = [ports["words"][self.width * i :][: self.width] for i in range(self.choices)]
+        words += [[0] * self.width] * (2 ** len(ports["select"]) - self.choices)
+        for select in ports["select"]:
+            words = [
+                [g.choose(select, yes, no) for yes, no in zip(words[i + 1], words[i], strict=True)]
+                for i in range(0, len(words), 2)
+            ]
+        return {"chosen": words[0]}
 
     def features(self) -> Features:
         """inputs - 1 two-way multiplexers a bit."""
@@ -239,6 +275,15 @@ class Lookup(Leaf):
     def model(self, **ports: Ints) -> dict[str, Ints]:
         table = np.array(self.words(), dtype=object if self.width > 62 else np.int64)
         return {"word": table[np.asarray(ports["index"]).astype(np.int64)]}
+
+    def gates(self, g: Any, **ports: list[int]) -> dict[str, list[int]]:
+        found = []
+        for bit in range(self.width):
+            level = [(word >> bit) & 1 for word in self.words()]
+            for select in ports["index"]:
+                level = [g.choose(select, level[i + 1], level[i]) for i in range(0, len(level), 2)]
+            found.append(level[0])
+        return {"word": found}
 
     def features(self) -> Features:
         """A tree of 2**address - 1 multiplexers with constant leaves loses its two lowest levels: 2**address / 4."""

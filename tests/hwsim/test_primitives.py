@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from hwsim.circuit import Build, Module, evaluate, step
+from hwsim.circuit.gates import Gates
 from hwsim.primitives import PRIMITIVES, Leaf, primitive
 from hwsim.rtl.writer import verilog
 
@@ -18,7 +19,10 @@ from hwsim.rtl.yosys import elaborate
 
 TABLE = sum((7 * i * i + 3 * i + 1) % 32 << (5 * i) for i in range(16))
 CASES: dict[str, list[dict[str, int]]] = {
-    "multiplier": [{"m": 5, "n": 3, "signed_a": a, "signed_b": b} for a in (0, 1) for b in (0, 1)] + [{"m": 1, "n": 4}],
+    "multiplier": [{"m": 5, "n": 3, "signed_a": a, "signed_b": b} for a in (0, 1) for b in (0, 1)]
+    + [{"m": 1, "n": 4}]
+    + [{"m": 5, "n": 6, "signed_a": a, "signed_b": b} for a in (0, 1) for b in (0, 1)]
+    + [{"m": 7, "n": 4, "signed_b": 1}],
     "compressor": [{"width": 3, "operands": 3}, {"width": 5, "operands": 1}],
     "shifter": [{"width": 6, "positions": 9}, {"width": 1, "positions": 1}],
     "arithmetic_shifter": [{"width": 6, "positions": 9}, {"width": 5, "positions": 3}],
@@ -91,6 +95,31 @@ def differences(leaf: Leaf, text: str) -> int:
 def test_gates_compute_the_model(kind: str, parameters: dict[str, int]) -> None:
     leaf = primitive(kind, parameters)
     assert differences(leaf, verilog(alone(leaf))) == 0
+
+
+@pytest.mark.parametrize(("kind", "parameters"), [case for case in cases() if case.values[0] != "register"])
+def test_counted_gates_compute_the_model(kind: str, parameters: dict[str, int]) -> None:
+    """The network whose gates the estimate counts is the leaf, with every third input bit a constant too."""
+    leaf = primitive(kind, parameters)
+    given = patterns(leaf)
+    size = len(next(iter(given.values())))
+    for fixed in (0, 3):
+        g, values, stuck = Gates(), {}, {name: np.array(x) for name, x in given.items()}
+        rows: dict[str, list[int]] = {}
+        for place, (port, width) in enumerate(leaf.inputs().items()):
+            rows[port] = []
+            for bit in range(width):
+                if fixed and (bit + place) % fixed == 1:
+                    rows[port].append(bit % 2)
+                    stuck[f"{port}_in"] = stuck[f"{port}_in"] & ~(1 << bit) | (bit % 2 << bit)
+                else:
+                    rows[port].append(g.fresh())
+                    values[rows[port][-1]] = (given[f"{port}_in"] >> bit) & 1 == 1
+        made = leaf.gates(g, **rows)
+        expected, found = evaluate(alone(leaf), stuck), g.values(values, size)
+        for port, row in made.items():
+            word = sum((found[x >> 1] ^ bool(x & 1)).astype(np.int64) << i for i, x in enumerate(row))
+            assert (word == expected[f"{port}_out"]).all()
 
 
 SWAPS = (
