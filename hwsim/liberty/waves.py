@@ -58,6 +58,7 @@ def run(
         room *= 4  # more toggles in a cycle than fit
 
 
+# Loops where a slice would do: numba compiles a slice assignment's error message for seconds.
 @kernel
 def _run(
     c: Any,
@@ -91,7 +92,8 @@ def _run(
         outputs[0, i] = value[c.outputs[i]]
     for cycle in range(1, len(vectors)):
         seen = energy[cycle]
-        count[:] = 0
+        for net in range(nets):
+            count[net] = 0
         used = _clock_edge(c, timed, value, state, after, start, count, times, seen)
         used = _inputs(c, timed, value, vectors[cycle], start, count, times, used, seen)
         for g in range(gates):
@@ -113,7 +115,8 @@ def _run(
                 activity[net, 0] += count[net]
                 activity[net, 1] += _time_high(value[net], start[net], count[net], times, period)
             value[net] ^= count[net] & 1
-        state[:] = after
+        for r in range(registers):
+            state[r] = after[r]
         seen[LEAK] = _leakage(c, value, state)
         for i in range(len(c.outputs)):
             outputs[cycle, i] = value[c.outputs[i]]
@@ -130,12 +133,12 @@ def _state(value: Any, rows: Any, first: Any, last: Any) -> Any:
 
 
 @kernel
-def _cost(c: Any, site: Any, state: Any, base: Any, into: Any, out: Any) -> Any:
+def _cost(groups: Any, energy: Any, site: Any, state: Any, base: Any, into: Any, out: Any) -> Any:
     """Energy at a site in a state, fJ; 0 without site or group. into, out: edges of the causing and the priced pin."""
     if site < 0:
         return 0.0
-    group = c.groups[site + state]
-    return c.energy[base + group, into, out] if group >= 0 else 0.0
+    group = groups[site + state]
+    return energy[base + group, into, out] if group >= 0 else 0.0
 
 
 @kernel
@@ -149,7 +152,7 @@ def _clock_edge(
         base = c.registers[r, ENERGY]
         before = _state(value, c.data, first, last) | state[r] << I64(last - first + 1)
         after[r] = c.luts[c.registers[r, TABLE] + before]
-        seen[CLOCK] += _cost(c, c.registers[r, CLOCK_SITE], before, base, 1, 1)
+        seen[CLOCK] += _cost(c.groups, c.energy, c.registers[r, CLOCK_SITE], before, base, 1, 1)
         for q in range(c.registers[r, FIRST_Q], c.registers[r + 1, FIRST_Q]):
             net, new = c.qs[q, NET], c.qs[q, VALUE + after[r]]
             if new != value[net]:
@@ -158,7 +161,7 @@ def _clock_edge(
                 used += 1
                 seen[SWITCHING] += c.half_cv2[net, new]
                 seen[TOGGLES] += 1
-                seen[INTERNAL] += _cost(c, c.qs[q, Q_SITE], before, base, 1, new)
+                seen[INTERNAL] += _cost(c.groups, c.energy, c.qs[q, Q_SITE], before, base, 1, new)
     seen[CLOCK] += c.clock_half_cv2[0] + c.clock_half_cv2[1]
     return used
 
@@ -197,7 +200,8 @@ def _gate(
     first, last = c.gates[g, FIRST], c.gates[g + 1, FIRST]
     net, base = c.gates[g, NET_OF_GATE], c.gates[g, ENERGY]
     start[net] = used
-    at[: last - first] = 0
+    for p in range(first, last):
+        at[p - first] = 0
     now = _state(value, c.pins, first, last)
     out = value[net]
     pending, cost = I64(-1), 0.0
@@ -216,13 +220,13 @@ def _gate(
         at[which - first] += 1
         now ^= I64(1) << I64(which - first)
         edge = now >> I64(which - first) & 1
-        seen[INTERNAL] += _cost(c, c.pins[which, INPUT_SITE], now, base, edge, edge)
+        seen[INTERNAL] += _cost(c.groups, c.energy, c.pins[which, INPUT_SITE], now, base, edge, edge)
         new = c.luts[c.gates[g, TABLE] + now]
         if new == out:
             pending = I64(-1)
         elif pending < 0:
             pending = moment + c.pins[which, DELAY + 2 * edge + new]
-            cost = _cost(c, c.pins[which, OUTPUT_SITE], now, base, edge, new)
+            cost = _cost(c.groups, c.energy, c.pins[which, OUTPUT_SITE], now, base, edge, new)
     count[net] = used - start[net]
     return used
 
@@ -240,9 +244,9 @@ def _settled_gate(c: Any, g: Any, value: Any, start: Any, count: Any, times: Any
     for p in range(first, last):
         if count[c.pins[p, NET]] & 1:
             edge = now >> I64(p - first) & 1
-            seen[INTERNAL] += _cost(c, c.pins[p, INPUT_SITE], now, base, edge, edge)
+            seen[INTERNAL] += _cost(c.groups, c.energy, c.pins[p, INPUT_SITE], now, base, edge, edge)
             if c.pins[p, OUTPUT_SITE] >= 0:
-                shared += _cost(c, c.pins[p, OUTPUT_SITE], now, base, edge, new)
+                shared += _cost(c.groups, c.energy, c.pins[p, OUTPUT_SITE], now, base, edge, new)
                 sharing += 1
     if new != value[net]:
         start[net], count[net] = used, 1
@@ -272,20 +276,21 @@ def _data_pins(
     first, last = c.registers[r, FIRST], c.registers[r + 1, FIRST]
     clock, base = I64(last - first), c.registers[r, ENERGY]
     now = _state(value, c.data, first, last) | after[r] << (clock + 1) | I64(1) << clock
-    at[: last - first] = 0
+    for p in range(first, last):
+        at[p - first] = 0
     high = True
     while True:
         moment, which = _next(c.data, first, last, start, count, times, at)
         if high and moment >= half_period:
             high = False
             now ^= I64(1) << clock
-            seen[CLOCK] += _cost(c, c.registers[r, CLOCK_SITE], now, base, 0, 0)
+            seen[CLOCK] += _cost(c.groups, c.energy, c.registers[r, CLOCK_SITE], now, base, 0, 0)
         if which < 0:
             break
         at[which - first] += 1
         now ^= I64(1) << I64(which - first)
         edge = now >> I64(which - first) & 1
-        seen[INTERNAL] += _cost(c, c.data[which, INPUT_SITE], now, base, edge, edge)
+        seen[INTERNAL] += _cost(c.groups, c.energy, c.data[which, INPUT_SITE], now, base, edge, edge)
 
 
 @kernel
