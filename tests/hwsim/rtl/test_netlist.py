@@ -18,6 +18,7 @@ def half_adder(**changes: Any) -> dict[str, Any]:
         "cells": {
             "x": {"type": "$_XOR_", "connections": {"A": [2], "B": [3], "Y": [4]}},
             "y": {"type": "$_AND_", "connections": {"A": [2], "B": [3], "Y": [5]}},
+            "scope": {"type": "$scopeinfo", "connections": {}},
             "z": {"type": "$_AND_", "connections": {"A": [2], "B": ["1"], "Y": [6]}},
         },
     }
