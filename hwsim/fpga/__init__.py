@@ -1,7 +1,8 @@
 """FPGA: the DSP slice bit for bit, small products packed into it, accumulator widths, synthesis and place and route.
 
 dsp48e2.py and alu.py model one slice, chain.py a column; unisim.py replays them in the vendor's simulation model.
-packing.py says what packed products are, schemes.py which there are, packing_errors.py how wrong they come out.
+packing.py says what packed products are, schemes.py which there are, packing_errors.py how wrong they come out,
+packed_verilog.py writes them round a slice.
 accumulator.py has published register widths beside the exact one; synthesis.py counts LUTs, place.py finds clocks.
 """
 

@@ -157,7 +157,7 @@ SLICE = Dsp48e2(
     areg=0, breg=0, creg=0, dreg=0, adreg=0, mreg=0, preg=0, amultsel="ad",
     opmodereg=0, carryinselreg=0, alumodereg=0, inmodereg=0, carryinreg=0,
 )  # fmt: skip
-_A_PLUS_D = 0b00100  # INMODE
+A_PLUS_D = 0b00100  # INMODE
 
 
 def pins(scheme: Packing, wide: Words, narrow: Words) -> Inputs:
@@ -177,7 +177,7 @@ def pins(scheme: Packing, wide: Words, narrow: Words) -> Inputs:
         for below, product in zip(scheme.products, scheme.products[1:], strict=False):
             negative = (wide[..., below.wide] < 0) ^ (narrow[..., below.narrow] < 0)
             c = c + (negative.astype(np.int64) << product.offset)
-    return Inputs(a=low, d=top, b=word, c=c, opmode=MULTIPLY | Z_C, inmode=_A_PLUS_D)
+    return Inputs(a=low, d=top, b=word, c=c, opmode=MULTIPLY | Z_C, inmode=A_PLUS_D)
 
 
 def multiply(scheme: Packing, wide: Words, narrow: Words) -> Words:

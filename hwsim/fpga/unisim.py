@@ -14,14 +14,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import fields
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.fpga.chain import Chain
-from hwsim.fpga.dsp48e2 import CHOICES, WIDTHS, Dsp48e2, Inputs, Outputs
+from hwsim.fpga.dsp48e2 import WIDTHS, Dsp48e2, Inputs, Outputs
+from hwsim.fpga.packed_verilog import parameters
 from hwsim.fpga.stimulus import CYCLES, EPISODES, columns, words
 
 Answers = NDArray[np.int64]  # (EPISODES, CYCLES, outputs)
@@ -32,9 +33,8 @@ _OUTPUTS = {
 }  # fmt: skip
 
 
-def modelled() -> list[Answers]:
+def modelled() -> Iterator[Answers]:
     """What our model answers, slice by slice."""
-    answers: list[Answers] = []
     first = 0
     for slices in columns():
         column = Chain(slices=slices)
@@ -45,9 +45,8 @@ def modelled() -> list[Answers]:
             outs, states = column.step(states, [Inputs(**{k: w[:, cycle] for k, w in pins.items()}) for pins in given])
             steps.append(outs)
         for k in range(len(slices)):
-            answers.append(np.stack([np.stack(np.broadcast_arrays(*step[k]), -1) for step in steps], 1))
+            yield np.stack([np.stack(np.broadcast_arrays(*step[k]), -1) for step in steps], 1)
         first += len(slices)
-    return answers
 
 
 def simulated(unisim: Path, glbl: Path) -> list[Answers]:
@@ -88,8 +87,6 @@ _WIRES = {
     "p": "P", "pcout": "PCOUT", "acout": "ACOUT", "bcout": "BCOUT", "co": "CARRYOUT", "ccout": "CARRYCASCOUT",
     "msout": "MULTSIGNOUT", "pd": "PATTERNDETECT", "pbd": "PATTERNBDETECT", "ov": "OVERFLOW", "un": "UNDERFLOW",
 }  # fmt: skip
-_NUMBERS = tuple(f.name for f in fields(Dsp48e2) if f.name.endswith("reg") and "casc" not in f.name)
-_TEXTS = tuple(CHOICES)
 _BENCH_HEAD = f"""`timescale 1ps/1ps
 module bench;
   reg clk = 0, rst = 1;
@@ -128,13 +125,6 @@ def _unit(index: int, part: Dsp48e2, *, linked: bool) -> str:
     pins += [f".CE{name}(~w{index}[{bit}])" for bit, name in enumerate(_ENABLES)]
     pins += [f".RST{name}(rst)" for name in _RESETS]
     pins += [f".{port}({wire}{index})" for wire, port in _WIRES.items()]
-    parameters = [f".{name.upper()}({getattr(part, name)})" for name in _NUMBERS]
-    parameters += [f'.{name.upper()}("{getattr(part, name).upper()}")' for name in _TEXTS]
-    parameters += [f".{name.upper()}(48'h{getattr(part, name):x})" for name in ("pattern", "mask", "rnd")]
-    for cascade, levels in (("acascreg", "areg"), ("bcascreg", "breg")):
-        value = getattr(part, cascade)
-        parameters.append(f".{cascade.upper()}({getattr(part, levels) if value is None else value})")
-    parameters.append(f'.USE_PATTERN_DETECT("{"PATDET" if part.use_pattern_detect else "NO_PATDET"}")')
     bits = [f"co{index}[3]", f"co{index}[2]", f"co{index}[1]", f"co{index}[0]"]
     bits += [f"{wire}{index}" for wire in ("ccout", "msout", "pd", "pbd", "ov", "un")]
     defined = ", ".join(f"{bit} === 1'b1" for bit in bits)  # what the vendor leaves undefined is 0 here
@@ -153,7 +143,7 @@ def _unit(index: int, part: Dsp48e2, *, linked: bool) -> str:
   end
   always @(posedge clk) if (!rst)
     $fwrite(f{index}, "%h %h %h %h %b\\n", p{index}, pcout{index}, acout{index}, bcout{index}, {{{defined}}});
-  DSP48E2 #({", ".join(parameters)}) u{index} ({", ".join(pins)}, .CLK(clk));
+  DSP48E2 #({parameters(part)}) u{index} ({", ".join(pins)}, .CLK(clk));
 """
 
 
@@ -192,7 +182,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--date", default="unknown", help="of that commit, for the golden")
     asked = parser.parse_args(arguments)
     theirs = simulated(asked.unisim, asked.glbl or find_glbl(asked.unisim))
-    ours = modelled()
+    ours = list(modelled())
     wrong = sum(int((x != y).any(-1).sum()) for x, y in zip(ours, theirs, strict=True))
     for index, (x, y) in enumerate(zip(ours, theirs, strict=True)):
         if (x != y).any():

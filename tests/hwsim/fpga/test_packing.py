@@ -100,7 +100,7 @@ def test_a_wrong_table_is_seen() -> None:
 
 def test_a_wrong_correction_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """The slice's model decides: with its pre-adder off by one lane the full correction is not exact."""
-    monkeypatch.setattr(packing, "_A_PLUS_D", 0b01100)
+    monkeypatch.setattr(packing, "A_PLUS_D", 0b01100)
     assert ERRORS(PACKINGS["int4x4_full"]).worst > 0
 
 
