@@ -47,6 +47,7 @@ class Library(Mapping[str, Cell]):
         self.default_leakage = float(group.simple.get("default_cell_leakage_power", "0"))
         self.groups = {cell.arguments[0]: cell for cell in group.of("cell") if cell.arguments}
         self._cells: dict[str, Cell] = {}
+        self._unusable: dict[str, str] = {}
         if not self.groups:
             raise LibertyError(f"{source} has no cells; give a standard cell library")
 
@@ -110,28 +111,9 @@ class Library(Mapping[str, Cell]):
 
     def unusable(self, kind: str) -> str:
         """Why a netlist of gates and rising-edge flip-flops cannot use a cell; empty if it can."""
-        group = self.groups[kind]
-        for kinds, reason in (
-            (("latch", "latch_bank"), "it is a latch"),
-            (("statetable",), "it is described by a state table"),
-            (("ff_bank", "bus", "bundle"), "it has bus pins"),
-        ):
-            if any(group.of(*kinds)):
-                return reason
-        flip_flops = list(group.of("ff"))
-        if len(flip_flops) > 1:
-            return "it holds more than one flip-flop"
-        if flip_flops:
-            try:
-                _flip_flop(flip_flops[0]).clock  # noqa: B018
-            except LibertyError as error:
-                return str(error)
-        for pin in group.of("pin"):
-            if "three_state" in pin.simple:
-                return f"output {' '.join(pin.arguments)} is three-state"
-            if pin.simple.get("direction") == "inout":
-                return f"pin {' '.join(pin.arguments)} is inout"
-        return ""
+        if kind not in self._unusable:
+            self._unusable[kind] = _unusable(self.groups[kind])
+        return self._unusable[kind]
 
 
 def read_library(path: str | Path) -> Library:
@@ -144,6 +126,30 @@ def read_library(path: str | Path) -> Library:
 def parse_library(text: str, source: str = "the text") -> Library:
     """A library from its text (tests, small libraries of one's own). sha256 is that of the UTF-8 text."""
     return Library(parse(text, source), sha256(text.encode()).hexdigest(), source)
+
+
+def _unusable(group: Group) -> str:
+    for kinds, reason in (
+        (("latch", "latch_bank"), "it is a latch"),
+        (("statetable",), "it is described by a state table"),
+        (("ff_bank", "bus", "bundle"), "it has bus pins"),
+    ):
+        if any(group.of(*kinds)):
+            return reason
+    flip_flops = list(group.of("ff"))
+    if len(flip_flops) > 1:
+        return "it holds more than one flip-flop"
+    if flip_flops:
+        try:
+            _flip_flop(flip_flops[0]).clock  # noqa: B018
+        except LibertyError as error:
+            return str(error)
+    for pin in group.of("pin"):
+        if "three_state" in pin.simple:
+            return f"output {' '.join(pin.arguments)} is three-state"
+        if pin.simple.get("direction") == "inout":
+            return f"pin {' '.join(pin.arguments)} is inout"
+    return ""
 
 
 def _units(group: Group, source: str) -> Units:

@@ -85,8 +85,9 @@ def read_text(path: str | Path) -> tuple[str, str]:
 
 
 def arguments(raw: str) -> tuple[str, ...]:
-    """The arguments of a complex attribute or group head: strings without quotes, words as they are."""
-    return tuple(quoted or word for quoted, word in _ARGUMENT.findall(raw))
+    """The arguments of a complex attribute or group head, unquoted: `"IQ", "IQN"`, `IQ,IQN` and `"IQ,IQN"` are one."""
+    parts = [part.strip() for quoted, word in _ARGUMENT.findall(raw) for part in (quoted or word).split(",")]
+    return tuple(part for part in parts if part)
 
 
 def numbers(raw: str) -> list[float]:

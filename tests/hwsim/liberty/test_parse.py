@@ -38,6 +38,11 @@ def test_statements_of_every_kind() -> None:
     assert numbers(second.groups[0].complex["values"][0]) == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("raw", ['"IQ", "IQN"', "IQ,IQN", '"IQ,IQN"', ' "IQ" "IQN" ', "IQ IQN"])
+def test_arguments_are_written_in_many_ways(raw: str) -> None:
+    assert arguments(raw) == ("IQ", "IQN")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
