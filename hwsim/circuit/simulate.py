@@ -128,6 +128,21 @@ def step(module: Module, inputs: Mapping[str, Any], state: State) -> tuple[dict[
     unsigned patterns. Results are int64 arrays where every width is at most 62, else arrays of Python integers.
     Raises ValueError for a missing port and for patterns that do not fit one.
     """
+    values, kind, shape = _settled(module, inputs, state)
+    whole = flat(module)
+    outputs = {name: _row(row, values, kind, shape) for name, row in whole.outputs}
+    after = {use.path: _row(use.inputs[0][1], values, kind, shape) for use in whole.registers}
+    return outputs, after
+
+
+def rows(module: Module, inputs: Mapping[str, Any], state: State, wanted: Mapping[str, Bits]) -> dict[str, Any]:
+    """What lies on rows of the flattened module's wires (`flat`) in a clock cycle; otherwise as `step`."""
+    values, kind, shape = _settled(module, inputs, state)
+    return {name: _row(row, values, kind, shape) for name, row in wanted.items()}
+
+
+def _settled(module: Module, inputs: Mapping[str, Any], state: State) -> tuple[dict[Wire, Any], Any, tuple[int, ...]]:
+    """The integer on every wire, the arrays' dtype and their shape."""
     whole = flat(module)
     kind: Any = np.int64 if whole.widest <= WIDEST_INT64 else object
     values: dict[Wire, Any] = {}
@@ -144,9 +159,7 @@ def step(module: Module, inputs: Mapping[str, Any], state: State) -> tuple[dict[
     for use in whole.uses:
         found = use.leaf.model(**{port: _row(row, values, kind, shape) for port, row in use.inputs})
         values.update({wire: found[port] for port, wire in use.outputs})
-    outputs = {name: _row(row, values, kind, shape) for name, row in whole.outputs}
-    after = {use.path: _row(use.inputs[0][1], values, kind, shape) for use in whole.registers}
-    return outputs, after
+    return values, kind, shape
 
 
 def _pattern(module: Module, name: str, given: Any, width: int, kind: Any, shape: tuple[int, ...]) -> Any:
