@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 import sympy
 
 import formats as nf
-from formats.arithmetic.matmul import Scaling, _check_kinds
+from formats.arithmetic.matmul import Scaling, check_kinds
 from formats.arithmetic.multipliers.base import Multiplier
 from formats.arithmetic.named import named_accumulator, named_multiplier
 from mappers.symbolic import Size, as_size, product
@@ -170,7 +170,7 @@ class Formats:
             named_accumulator(self.accumulator)
         if self.multiplier is not None:
             named_multiplier(self.multiplier)
-        _check_kinds(
+        check_kinds(
             named_accumulator("exact" if self.accumulator is None else self.accumulator),
             nf.Sequential() if self.order is None else self.order,
             "dequantize_first" if self.scaling is None else self.scaling,

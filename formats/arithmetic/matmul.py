@@ -113,7 +113,7 @@ def matmul(
     times = named_multiplier(multiplier)
     sequence = Sequential() if order is None else order
     target = _target(output)
-    _check_kinds(how, sequence, scaling)
+    check_kinds(how, sequence, scaling)
     parts = scaling != "dequantize_first"
     left = operand(a, a_format, -1, "a", quantize, parts)
     right = operand(b, b_format, -2, "b", quantize, parts)
@@ -259,7 +259,7 @@ def _check_tree(order: Order, terms: int) -> None:
         raise ValueError(f"matmul: the Tree is one of {len(leaves_of(order.shape))} terms, got K = {terms}")
 
 
-def _check_kinds(how: Any, order: Any, scaling: Any) -> None:
+def check_kinds(how: Any, order: Any, scaling: Any) -> None:
     if not isinstance(order, Sequential | Chunked | Pairwise | Tree):
         raise TypeError(
             f"matmul: order must be Sequential(), Chunked(size), Pairwise(base) or Tree(shape), got {order!r}"

@@ -75,14 +75,14 @@ def _on_cuda(
     scaling: Any, output: Any, quantize: Any, group: Any,
 ) -> torch.Tensor:  # fmt: skip
     from formats.arithmetic.cuda.products import Operands, sums
-    from formats.arithmetic.matmul import _check_kinds, _target
+    from formats.arithmetic.matmul import check_kinds, _target
 
     if group is not None:
         raise ValueError(f"matmul: CUDA tensors have no groups, got group={group!r}; pass CPU tensors")
     how, times = named_accumulator(accumulator), named_multiplier(multiplier)
     sequence = Sequential() if order is None else order
     target = _target(output)
-    _check_kinds(how, sequence, scaling)
+    check_kinds(how, sequence, scaling)
     if not isinstance(times, ExactProduct):
         raise ValueError(f"matmul: CUDA tensors are multiplied exactly, got multiplier {times!r}; pass CPU tensors")
     left, fa = _operand(a, a_format, -1, "a", quantize, scaling)
