@@ -75,7 +75,7 @@ def _on_cuda(
     scaling: Any, output: Any, quantize: Any, group: Any,
 ) -> torch.Tensor:  # fmt: skip
     from formats.arithmetic.cuda.products import Operands, sums
-    from formats.arithmetic.matmul import check_kinds, _target
+    from formats.arithmetic.matmul import _target, check_kinds
 
     if group is not None:
         raise ValueError(f"matmul: CUDA tensors have no groups, got group={group!r}; pass CPU tensors")
