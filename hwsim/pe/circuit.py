@@ -179,8 +179,11 @@ def _operand(m: Build, name: str, fmt: nf.Scalar, factor: nf.Scalar, code: Bits)
 
 @cache
 def table(fmt: nf.Codebook, factor: nf.Scalar) -> int:
-    """The codes of a Codebook's values in another format, rounded to nearest, side by side, the first lowest."""
-    values = nf.decode_codes(fmt, np.arange(2**fmt.bits), np.float64)
+    """The codes of a Codebook's values in another format, rounded to nearest, side by side, the first lowest.
+
+    Codes beyond the last entry do not exist; their words are 0.
+    """
+    values = nf.decode_codes(fmt, np.arange(len(fmt.entries)), np.float64)
     codes = nf.encode_codes(factor, np.nan_to_num(values), nf.Cast(overflow="saturate"))
     return sum(int(code) << (factor.bits * place) for place, code in enumerate(np.asarray(codes).tolist()))
 

@@ -8,6 +8,13 @@ that follows is the only one. The addend has P bits, the register p. max(p + 2, 
 - register on top and subnormal: the sum is rounded at the register's own last place or above it, p places down;
 - addend on top: moved down by at most 2 the register loses nothing; moved further, as in the first case.
 Place p + 1 and the odd bit decide every rounding to p places.
+
+A difference must not come out negative. Two ways:
+- ordered: where no addend lies below the register's smallest normal number, exponent and significand compared as one
+  number say which of the two is larger, and that one is on top;
+- else a subnormal register may be on top of a larger addend. The subtrahend is complemented, and the difference is one
+  too small; if negative, its complement is right; if not, ones are moved in from below where it is normalised, and the
+  missing unit is added where it is rounded.
 """
 
 from __future__ import annotations
@@ -85,12 +92,37 @@ def float_adder(fmt: nf.Minifloat, rounding: str, addend: Addend) -> Module:
     sign = m.input("sign", 1)
     held = _unpack(m, fmt, total)
     normal, zeros = _normalised(m, significand, addend.zeros)
-    far = _distance(m, fmt, addend, held["exponent"], exponent, zeros, normal[-1])
+    place = _distance(m, fmt, addend, held, exponent, zeros, normal)
     window = max(p + 2, size + 1)
-    upper, lower, odd = _aligned(m, held["significand"], normal, far, window)
-    negative, whole = _added(m, upper, lower, odd, window, held["sign"], sign, far["addend_on_top"])
-    m.output("next", _rounded(m, fmt, rounding, whole, far["top"], negative))
+    upper, lower, odd = _aligned(m, held["significand"], normal, place, window)
+    differ = m.leaf("differ", "exclusive_or", width=1, a=held["sign"], b=sign)
+    on_top = _choose(m, "top_sign", place.addend_on_top, sign, held["sign"])
+    sum_ = _added(m, upper, lower, odd, differ, on_top, place.ordered)
+    loose = window - max(p, size) - 1  # places below the window's used ones where the distance is 0 or 1
+    m.output("next", _rounded(m, fmt, rounding, sum_, place.top, differ, loose + 1))
     return m.done()
+
+
+@dataclass(frozen=True, slots=True)
+class Placing:
+    """Which number is on top, its exponent as a field of the register's format, and how far down the other goes.
+
+    ordered: whether the larger one is on top; then far is the distance, else less one where the addend is on top.
+    """
+
+    addend_on_top: Bits
+    top: Bits
+    far: Bits
+    ordered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """size: the magnitude, with a carry above and the odd bit below. short: where 1, it is one too small (or None)."""
+
+    size: Bits
+    negative: Bits
+    short: Bits | None
 
 
 def _normalised(m: Build, significand: Bits, zeros: int) -> tuple[Bits, Bits | None]:
@@ -122,30 +154,58 @@ def _unpack(m: Build, fmt: nf.Minifloat, total: Bits) -> dict[str, Bits]:
 
 
 def _distance(
-    m: Build, fmt: nf.Minifloat, addend: Addend, held: Bits, exponent: Bits, zeros: Bits | None, something: Bits
-) -> dict[str, Bits]:
-    """Which number is on top, how far the other is below, and the top's exponent as a field of the register's format.
+    m: Build,
+    fmt: nf.Minifloat,
+    addend: Addend,
+    held: dict[str, Bits],
+    exponent: Bits,
+    zeros: Bits | None,
+    normal: Bits,
+) -> Placing:
+    """Where the numbers lie. The top of the register has the weight field - 1 + ulp + p, the top of the addend
 
-    The top of the register has the weight field - 1 + ulp + p, the top of the addend exponent - zeros + unit + P: as a
-    field, the addend's is exponent - zeros + `offset`. something: whether the addend is not zero; a zero must not push
-    the register out of the window. far: the distance less one where the addend is on top.
+    exponent - zeros + unit + P: as a field of the register's, it is exponent - zeros + `offset`. A zero addend must not
+    push the register out of the window, so it is never on top.
     """
     p = fmt.trailing_significand_bits + 1
     offset = addend.unit + addend.bits - (fmt.ulp_exponent + p) + 1
-    most = max(2**fmt.exponent_bits - 1, addend.high + offset, addend.high)
-    least = min(0, addend.low + offset - addend.zeros, addend.low - addend.zeros)
-    width = (most - least).bit_length() + 1
-    field = exponent.zero_extend(width)[:width]
-    if zeros is not None:
-        field = m.leaf("addend_top", "subtractor", width=width, a=field, b=zeros.zero_extend(width))
-    if offset:
-        field = m.leaf("addend_field", "adder", width=width, a=field, b=constant(offset, width))
-    down = m.leaf("down", "subtractor", width=width, a=held.zero_extend(width), b=field)
-    addend_on_top = m.leaf("addend_on_top", "and_gate", width=1, a=down[-1], b=something)
+    ordered = addend.low + offset - addend.zeros >= 1
+    most = max(2**fmt.exponent_bits - 1, addend.high + offset)
+    least = min(0, addend.low + offset - addend.zeros)
+    width = most.bit_length() if ordered else (most - least).bit_length() + 1
+    field = _field(m, exponent, zeros, offset, width)
+    something = normal[-1]
+    own = held["exponent"].zero_extend(width)
+    if ordered:
+        depth = min(p, normal.width) if normal.width <= p else normal.width
+        mine = held["significand"].above(max(depth - p, 0))[max(p - depth, 0) :]
+        larger = m.leaf("larger", "comparator", width=width + depth, a=cat(own, mine), b=cat(field, normal))
+        on_top = m.leaf("addend_on_top", "and_gate", width=1, a=larger, b=something)
+        # own - field where the register is on top; own - field - 1, all bits turned, where the addend is.
+        below = m.leaf("register_on_top", "inverter", width=1, a=on_top)
+        other = m.leaf("minus_field", "inverter", width=width, a=field)
+        down = m.leaf("down", "adder", width=width + 1, a=cat(own, constant(1, 1)), b=cat(other, below))[1:]
+        far = m.leaf("far", "exclusive_or", width=width, a=down, b=on_top.repeat(width))
+        return Placing(on_top, _choose(m, "top", on_top, field, own), far, True)
+    down = m.leaf("down", "subtractor", width=width, a=own, b=field)
+    on_top = m.leaf("addend_on_top", "and_gate", width=1, a=down[-1], b=something)
     # A negative distance, all bits turned, is the distance up less one; the register is wired one place lower for it.
-    far = m.leaf("far", "exclusive_or", width=width - 1, a=down[:-1], b=addend_on_top.repeat(width - 1))
-    top = _choose(m, "top", addend_on_top, field, held.zero_extend(width))
-    return {"addend_on_top": addend_on_top, "far": far, "top": top[:-1]}
+    far = m.leaf("far", "exclusive_or", width=width - 1, a=down[:-1], b=on_top.repeat(width - 1))
+    return Placing(on_top, _choose(m, "top", on_top, field, own)[:-1], far, False)
+
+
+def _field(m: Build, exponent: Bits, zeros: Bits | None, offset: int, width: int) -> Bits:
+    """exponent - zeros + offset, modulo 2**width."""
+    field = exponent.zero_extend(width)[:width]
+    if zeros is not None and offset:
+        less = m.leaf("less_zeros", "inverter", width=zeros.width, a=zeros)  # -zeros - 1, once ones are above it
+        terms = cat(constant(offset + 1, width), constant(-1, width)[zeros.width :], less)
+        field = m.leaf("addend_field", "compressor", width=width, operands=2, first=field, terms=terms)
+    elif zeros is not None:
+        field = m.leaf("addend_field", "subtractor", width=width, a=field, b=zeros.zero_extend(width))
+    elif offset:
+        field = m.leaf("addend_field", "adder", width=width, a=field, b=constant(offset, width))
+    return field
 
 
 def _choose(m: Build, name: str, select: Bits, yes: Bits, no: Bits) -> Bits:
@@ -153,13 +213,14 @@ def _choose(m: Build, name: str, select: Bits, yes: Bits, no: Bits) -> Bits:
     return row
 
 
-def _aligned(m: Build, held: Bits, significand: Bits, far: dict[str, Bits], window: int) -> tuple[Bits, Bits, Bits]:
+def _aligned(m: Build, held: Bits, significand: Bits, place: Placing, window: int) -> tuple[Bits, Bits, Bits]:
     """The number on top, the other moved down, and whether that lost anything."""
     register = held.above(window - held.width)
     addend = significand.above(window - significand.width)
-    upper = _choose(m, "upper", far["addend_on_top"], addend, register)
-    other = _choose(m, "other", far["addend_on_top"], register[1:].zero_extend(window), addend)
-    amount = _limited(m, far["far"], window)
+    upper = _choose(m, "upper", place.addend_on_top, addend, register)
+    down = register if place.ordered else register[1:].zero_extend(window)
+    other = _choose(m, "other", place.addend_on_top, down, addend)
+    amount = _limited(m, place.far, window)
     moved = m.leaf("lower", "sticky_shifter", width=window, positions=2**amount.width - 1, a=other, amount=amount)
     return upper, moved["shifted"], moved["lost"]
 
@@ -174,54 +235,90 @@ def _limited(m: Build, far: Bits, window: int) -> Bits:
     return row
 
 
-def _added(
-    m: Build, upper: Bits, lower: Bits, odd: Bits, window: int, held: Bits, sign: Bits, addend_on_top: Bits
-) -> tuple[Bits, Bits]:
-    """The sum's sign, and its magnitude with a carry above and the odd bit below: window + 2 bits."""
-    differ = m.leaf("differ", "exclusive_or", width=1, a=held, b=sign)
-    width = window + 2
-    raw = m.leaf(
-        "sum",
-        "add_subtract",
-        width=width + 1,
-        a=cat(constant(0, 2), upper, constant(0, 1)),
-        b=cat(constant(0, 2), lower, odd),
-        subtract=differ,
-    )
-    below = raw[-1]  # the one on top was the smaller
-    flipped = m.leaf("flip", "exclusive_or", width=width, a=raw[:-1], b=below.repeat(width))
-    whole = m.leaf("size", "incrementer", width=width, a=flipped, carry=below)
-    on_top = _choose(m, "top_sign", addend_on_top, sign, held)
-    negative = m.leaf("turned", "exclusive_or", width=1, a=on_top, b=below)
-    some = m.leaf("some", "any_bit", width=width, a=whole)
-    # A difference of equals is +0; a sum of zeros of one sign keeps it.
-    alike = m.leaf("alike", "inverter", width=1, a=differ)
-    keep = m.leaf("keep_sign", "or_gate", width=1, a=alike, b=some)
-    return m.leaf("negative", "and_gate", width=1, a=negative, b=keep), whole
+def _added(m: Build, upper: Bits, lower: Bits, odd: Bits, differ: Bits, on_top: Bits, ordered: bool) -> Sum:
+    """Magnitudes added, or subtracted where the signs differ."""
+    a, b = cat(constant(0, 1), upper, constant(0, 1)), cat(constant(0, 1), lower, odd)
+    width = a.width
+    if ordered:
+        return Sum(m.leaf("sum", "add_subtract", width=width, a=a, b=b, subtract=differ), on_top, None)
+    turned = m.leaf("subtrahend", "exclusive_or", width=width, a=b, b=differ.repeat(width))
+    raw = m.leaf("sum", "adder", width=width + 1, a=a.zero_extend(width + 1), b=cat(differ, turned))
+    below = raw[-1]  # the one on top was not the larger
+    size = m.leaf("flip", "exclusive_or", width=width, a=raw[:-1], b=below.repeat(width))
+    above = m.leaf("above", "inverter", width=1, a=below)
+    short = m.leaf("short", "and_gate", width=1, a=differ, b=above)
+    return Sum(size, m.leaf("turned", "exclusive_or", width=1, a=on_top, b=below), short)
 
 
-def _rounded(m: Build, fmt: nf.Minifloat, rounding: str, whole: Bits, top: Bits, negative: Bits) -> Bits:
-    """The magnitude, its top bit of the weight of exponent field top + 1, as a code: normalised, rounded, packed."""
-    p, width = fmt.trailing_significand_bits + 1, whole.width
-    zeros = m.leaf("zeros", "leading_zero_counter", width=width, a=whole)
+def _rounded(m: Build, fmt: nf.Minifloat, rounding: str, x: Sum, top: Bits, differ: Bits, loose: int) -> Bits:
+    """The magnitude, its top bit of the weight of exponent field top + 1, as a code: normalised, rounded, packed.
+
+    loose: bits at the end that are as the ones moved in from below wherever more than 3 places are lost.
+    """
+    p, width = fmt.trailing_significand_bits + 1, x.size.width
+    zeros = m.leaf("zeros", "leading_zero_counter", width=width, a=x.size)
     span = max(zeros.width, top.width) + 1
     below = m.leaf("field_less_one", "subtractor", width=span, a=top.zero_extend(span), b=zeros.zero_extend(span))
     # Down to the smallest exponent field, 1, and no further: beyond, the number stays subnormal and its field is 0.
-    steps = _choose(m, "steps", below[-1], top.zero_extend(span), zeros.zero_extend(span))[: zeros.width]
-    normal = m.leaf(
-        "normalise", "expanding_shifter", width=width, positions=2**zeros.width - 1, limit=width, a=whole, amount=steps
-    )
+    steps = _choose(m, "steps", below[-1], top.zero_extend(span)[: zeros.width], zeros)
+    normal = _moved_up(m, x, steps, loose)
     bits = fmt.exponent_bits
-    field = m.leaf("field", "incrementer", width=bits, a=below[:bits], carry=constant(1, 1))
-    field = m.leaf("own_field", "and_gate", width=bits, a=field, b=normal[-1].repeat(bits))
-    kept, rest = normal[width - p : width - 1], normal[: width - p]
-    packed = cat(field, kept)
-    if rounding == "ties_to_even":
-        half = m.leaf("below_half", "any_bit", width=rest.width - 1, a=rest[:-1])
-        tie = m.leaf("odd_or_more", "or_gate", width=1, a=half, b=packed[0])
-        up = m.leaf("up_one", "and_gate", width=1, a=rest[-1], b=tie)
-        packed = m.leaf("round", "incrementer", width=packed.width, a=packed, carry=up)
-    return cat(negative, packed)
+    field = m.leaf("field", "and_gate", width=bits, a=below[:bits], b=normal[-1].repeat(bits))
+    packed = cat(field, normal[width - p : width - 1])
+    up = _up(m, rounding, normal[: width - p], normal[width - p], x.short)
+    # The hidden bit makes the field one more.
+    more = normal[-1].above(p - 1).zero_extend(packed.width)
+    packed = m.leaf("round", "adder", width=packed.width, a=packed, b=cat(more[1:], up))
+    return cat(_sign(m, x, zeros, width, differ), packed)
+
+
+def _moved_up(m: Build, x: Sum, steps: Bits, loose: int) -> Bits:
+    """The magnitude moved up, ones below it where it is one too small; by 4 and more only what can be there then."""
+    row = x.size
+    parts = [("normalise", steps, row.width)] if steps.width < 3 or loose < 1 else []
+    if not parts:
+        coarse = steps[2:].above(2)
+        parts = [("normalise", coarse, row.width - loose), ("normalise_fine", steps[:2], row.width)]
+    for name, amount, active in parts:
+        tail, kept = row[: row.width - active], row[row.width - active :]
+        reach = 2**amount.width - 1
+        fill = constant(0, 0) if x.short is None else x.short.repeat(reach)
+        wide = cat(kept, fill)
+        moved = m.leaf(
+            name, "expanding_shifter", width=wide.width, positions=reach, limit=wide.width, a=wide, amount=amount
+        )
+        row = cat(moved[fill.width :], tail)
+    return row
+
+
+def _up(m: Build, rounding: str, rest: Bits, last: Bits, short: Bits | None) -> Bits:
+    """Whether the magnitude becomes the next one, from the bits below its last place."""
+    carry = None
+    if short is not None:
+        whole = m.leaf("rest", "incrementer", width=rest.width + 1, a=rest.zero_extend(rest.width + 1), carry=short)
+        rest, carry = whole[:-1], whole[-1]
+    if rounding == "toward_zero":
+        return constant(0, 1) if carry is None else carry
+    half = m.leaf("below_half", "any_bit", width=rest.width - 1, a=rest[:-1])
+    tie = m.leaf("odd_or_more", "or_gate", width=1, a=half, b=last)
+    up: Bits = m.leaf("up_one", "and_gate", width=1, a=rest[-1], b=tie)
+    if carry is not None:
+        up = m.leaf("up_or_carry", "or_gate", width=1, a=up, b=carry)
+    return up
+
+
+def _sign(m: Build, x: Sum, zeros: Bits, width: int, differ: Bits) -> Bits:
+    """The sum's sign. A difference of equals is +0; a sum of zeros of one sign keeps it."""
+    # The count is `width` at most: it is that where all of width's ones are there.
+    ones = [place for place in range(zeros.width) if width >> place & 1]
+    nothing = m.leaf("nothing", "every_bit", width=len(ones), a=cat(*(zeros[place] for place in ones)))
+    if x.short is not None:
+        whole = m.leaf("whole", "inverter", width=1, a=x.short)
+        nothing = m.leaf("nothing_missing", "and_gate", width=1, a=nothing, b=whole)
+    equal = m.leaf("equal", "and_gate", width=1, a=nothing, b=differ)
+    unequal = m.leaf("unequal", "inverter", width=1, a=equal)
+    row: Bits = m.leaf("negative", "and_gate", width=1, a=x.negative, b=unequal)
+    return row
 
 
 def float_add(m: Build, name: str, fmt: nf.Minifloat, rounding: str, total: Bits, x: Number) -> Bits:

@@ -51,7 +51,7 @@ class Fields:
     trailing_bits: int
     signed: bool
     subnormals: bool
-    largest_field: int  # of a finite value
+    largest_field: int  # of a finite value, as decoded
 
 
 @cache
@@ -62,7 +62,7 @@ def fields_of(fmt: nf.Minifloat) -> Fields:
         fmt.trailing_significand_bits,
         fmt.signed,
         fmt.subnormals,
-        fmt.max_magnitude_code >> fmt.trailing_significand_bits,
+        max(fmt.max_magnitude_code >> fmt.trailing_significand_bits, 1 if fmt.subnormals else 0),
     )
 
 

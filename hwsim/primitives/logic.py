@@ -173,28 +173,29 @@ class LeadingZeroCounter(Leaf):
         return {"count": log2_ceil(self.width + 1)}
 
     def verilog(self) -> str:
-        """Halves: a half without a one adds its length and passes the other half on."""
-        full, bits = 1 << log2_ceil(self.width), log2_ceil(self.width)
-        count = log2_ceil(self.width + 1)
-        pad = full - self.width
-        # Ones below make the count of an empty a end at width.
-        lines = [
-            f"  wire [{full - 1}:0] part{bits} = {{a, {{{pad}{{1'b1}}}}}};"
-            if pad
-            else f"  wire [{full - 1}:0] part{bits} = a;"
-        ]
-        for level in range(bits, 0, -1):
-            half = 1 << (level - 1)
-            lines += [
-                f"  wire empty{level - 1} = ~|part{level}[{2 * half - 1}:{half}];",
-                f"  wire [{half - 1}:0] part{level - 1} = empty{level - 1} ? part{level}[{half - 1}:0]"
-                f" : part{level}[{2 * half - 1}:{half}];",
-            ]
-        found = ", ".join(f"empty{level}" for level in range(bits - 1, -1, -1))
+        """A tree of halves: whether a one is there, and the count from the upper half that has one."""
+        bits, lines = log2_ceil(self.width), list[str]()
+        pad = (1 << bits) - self.width  # ones below make the count of an empty a end at width
+
+        def half(low: int, level: int) -> tuple[str, list[str]]:
+            """Whether a one is among 2**level bits from `low`, and the count's bits, the lowest first."""
+            if not level:
+                return ("1'b1" if low < pad else f"a[{low - pad}]" if self.width > 1 else "a"), []
+            size = 1 << (level - 1)
+            (upper, above), (lower, below) = half(low + size, level - 1), half(low, level - 1)
+            name = f"{low}_{low + 2 * size - 1}"
+            lines.append(f"  wire any{name} = {upper} | {lower};")
+            for place, (yes, no) in enumerate(zip(above, below, strict=True)):
+                lines.append(f"  wire count{name}_{place} = {upper} ? {yes} : {no};")
+            lines.append(f"  wire count{name}_{level - 1} = ~{upper};")
+            return f"any{name}", [f"count{name}_{place}" for place in range(level)]
+
+        some, found = half(0, bits)
+        row = ", ".join(reversed(found))
         if pad:
-            lines.append(f"  assign count = {{{found}}};")
+            lines.append(f"  assign count = {{{row}}};")
         elif bits:
-            lines.append(f"  assign count = part0[0] ? {{1'b0, {found}}} : {count}'d{self.width};")
+            lines.append(f"  assign count = {some} ? {{1'b0, {row}}} : {bits + 1}'d{self.width};")
         else:
             lines.append("  assign count = ~a;")
         return "\n".join(lines)

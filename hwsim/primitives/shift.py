@@ -273,8 +273,10 @@ class Lookup(Leaf):
         )
 
     def model(self, **ports: Ints) -> dict[str, Ints]:
-        table = np.array(self.words(), dtype=object if self.width > 62 else np.int64)
-        return {"word": table[np.asarray(ports["index"]).astype(np.int64)]}
+        index = np.asarray(ports["index"])
+        # Python integers stay such: a wider row may be made of the word.
+        table = np.array(self.words(), dtype=object if self.width > 62 else index.dtype)
+        return {"word": table[index.astype(np.int64)]}
 
     def gates(self, g: Any, **ports: list[int]) -> dict[str, list[int]]:
         found = []
