@@ -1,0 +1,252 @@
+"""Converters between formats: floats to narrow codes and back, sums to floats, a scale on the way, one rounding.
+
+converter(Converter(source=nf.get("float32"), target=nf.get("e4m3fn")))              # quantise
+converter(Converter(source=nf.get("int4"), target=nf.get("bfloat16"), scale=nf.get("bfloat16")))      # dequantise
+converter(Converter(source=nf.Integer(32), target=nf.get("float32")))                # a register's sum
+
+To nearest, ties to even; beyond the range the nearest end of it (nf.Cast(overflow="saturate")). Infinities and NaN are
+the numbers their fields spell: no gates look for them, and so an infinity saturates in a narrower format and passes
+through into a wider one, and NaN does what an infinity does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cache
+
+import formats as nf
+from formats.called import called
+from hwsim.circuit import Bits, Build, Module, cat, constant
+from hwsim.pe import floating
+from hwsim.pe.multiply import product
+from hwsim.pe.number import Number, decoded, slug
+from hwsim.primitives import log2_ceil
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Converter:
+    """source: a minifloat, an integer format, or nf.Integer(bits) for a register's two's complement sum.
+
+    target: a signed or unsigned minifloat with subnormals and a zero, or an integer format.
+    scale: a format whose value multiplies the source's before the one rounding; None: no scale.
+    """
+
+    source: nf.Scalar | nf.Integer
+    target: nf.Scalar
+    scale: nf.Scalar | None = None
+
+    def __post_init__(self) -> None:
+        fmt = self.target
+        if not isinstance(fmt, nf.FixedPoint | nf.Minifloat) or (isinstance(fmt, nf.Minifloat) and not fmt.subnormals):
+            raise ValueError(
+                f"Converter: target must be an integer format or a minifloat with subnormals, got {called(fmt)}"
+            )
+
+    @property
+    def source_bits(self) -> int:
+        """Width of the source's codes."""
+        return self.source.bits
+
+    @property
+    def name(self) -> str:
+        """Its module's name."""
+        source = f"int{self.source.bits}" if isinstance(self.source, nf.Integer) else slug(self.source.name)
+        scaled = f"_by_{slug(self.scale.name)}" if self.scale is not None else ""
+        return f"convert_{source}{scaled}_to_{slug(self.target.name)}"
+
+
+@cache
+def converter(what: Converter) -> Module:
+    """Ports: code; scale (a code, where there is one); converted: the target's code."""
+    m = Build(what.name)
+    code = m.input("code", what.source_bits)
+    if isinstance(what.source, nf.Integer):
+        x = Number(significand=code, signed=True, below_zero=code[-1], zeros=code.width - 1)
+    else:
+        x = decoded(m, "decode", what.source, code)
+    if what.scale is not None:
+        x = product(m, "scaled", x, decoded(m, "decode_scale", what.scale, m.input("scale", what.scale.bits)))
+    m.output("converted", rounded(m, "target", what.target, floating.magnitude(m, "magnitude", x)))
+    return m.done()
+
+
+def rounded(m: Build, name: str, fmt: nf.Scalar, x: Number) -> Bits:
+    """The code of a number in sign and magnitude: to nearest, ties to even, saturated."""
+    if isinstance(fmt, nf.FixedPoint):
+        return _to_integer(m, name, fmt, x)
+    assert isinstance(fmt, nf.Minifloat)
+    return _to_float(m, name, fmt, x)
+
+
+def normalised(m: Build, name: str, x: Number) -> tuple[Bits, Bits | None]:
+    """The significand moved up until its top bit is 1 (a zero stays zero), and by how much; None where it always is."""
+    row = x.significand
+    if not x.zeros:
+        return row, None
+    count = m.leaf(f"{name}_zeros", "leading_zero_counter", width=x.zeros, a=row[row.width - x.zeros :])
+    moved = m.leaf(
+        f"{name}_normal", "expanding_shifter", width=row.width, positions=x.zeros, limit=row.width, a=row, amount=count
+    )
+    return moved, count
+
+
+def _distance(m: Build, name: str, x: Number, count: Bits | None, offset: int) -> tuple[Bits, int, int]:
+    """exponent - count + offset in two's complement, and the least and the largest a finite value has."""
+    exponent = x.exponent if x.exponent is not None else constant(x.low, max(x.low.bit_length(), 1))
+    fewer = x.zeros if count is not None else 0
+    ends = [x.low - fewer, x.low - fewer + offset, (1 << exponent.width) - 1 + max(offset, 0), x.high + offset]
+    width = max(max(end, -end - 1).bit_length() for end in ends) + 1
+    row = exponent.zero_extend(width)
+    if count is not None:
+        row = m.leaf(f"{name}_top", "subtractor", width=width, a=row, b=count.zero_extend(width))
+    if offset:
+        row = m.leaf(f"{name}_distance", "adder", width=width, a=row, b=constant(offset, width))
+    return row, x.low - fewer + offset, x.high + offset
+
+
+def _farthest(x: Number, most: int) -> int:
+    """`most`, of the codes that spell no finite value too."""
+    return most if x.exponent is None else most + (1 << x.exponent.width) - 1 - x.high
+
+
+def _beyond(m: Build, name: str, up: Bits, some: Bits | None) -> Bits:
+    """Whether a distance is above 0, of a number that is not zero."""
+    positive = m.leaf(f"{name}_positive", "any_bit", width=up.width - 1, a=up[:-1])
+    high = m.leaf(f"{name}_high", "inverter", width=1, a=up[-1])
+    row: Bits = m.leaf(f"{name}_beyond", "and_gate", width=1, a=positive, b=high)
+    return row if some is None else m.leaf(f"{name}_beyond_some", "and_gate", width=1, a=row, b=some)
+
+
+def _limited(m: Build, name: str, amount: Bits, reach: int) -> Bits:
+    """An amount, or all ones from `reach` on, in as many bits as that takes."""
+    width = log2_ceil(reach + 1)
+    if amount.width <= width:
+        return amount
+    beyond = m.leaf(f"{name}_far", "any_bit", width=amount.width - width, a=amount[width:])
+    row: Bits = m.leaf(f"{name}_limited", "or_gate", width=width, a=amount[:width], b=beyond.repeat(width))
+    return row
+
+
+def _down(m: Build, name: str, row: Bits, amount: Bits) -> tuple[Bits, Bits]:
+    moved = m.leaf(
+        f"{name}_down", "sticky_shifter", width=row.width, positions=(1 << amount.width) - 1, a=row, amount=amount
+    )
+    return moved["shifted"], moved["lost"]
+
+
+def _up(m: Build, name: str, rest: Bits, lost: Bits | None, last: Bits) -> Bits:
+    """Whether to round up: rest, what is below the last place; lost: whether there was more."""
+    below = [rest[:-1]] if rest.width > 1 else []
+    below += [lost] if lost is not None else []
+    below.append(last)
+    some = m.leaf(f"{name}_more", "any_bit", width=sum(x.width for x in below), a=cat(*below))
+    row: Bits = m.leaf(f"{name}_up", "and_gate", width=1, a=rest[-1], b=some)
+    return row
+
+
+def _to_float(m: Build, name: str, fmt: nf.Minifloat, x: Number) -> Bits:
+    trailing, p, size = fmt.trailing_significand_bits, fmt.trailing_significand_bits + 1, x.significand.width
+    # Numbers that are not normalised need no normalising where all of them are below half the least value.
+    if x.low + x.unit + size <= fmt.ulp_exponent:
+        x = replace(x, zeros=0)
+    row, count = normalised(m, name, x)
+    # The field of the exponent less one: negative for a subnormal, whose significand moves down by as much.
+    field, least, most = _distance(m, name, x, count, x.unit + size - 1 - fmt.min_exponent)
+    window = max(size, p + 1)
+    row, lost = row.above(window - size), None
+    if least < 0:
+        subnormal = field[-1]
+        turned = m.leaf(f"{name}_turn", "exclusive_or", width=field.width, a=field, b=subnormal.repeat(field.width))
+        amount = m.leaf(f"{name}_amount", "incrementer", width=field.width, a=turned, carry=subnormal)
+        amount = _limited(m, name, amount[: (-least).bit_length()], p + 1)
+        amount = m.leaf(f"{name}_moved", "and_gate", width=amount.width, a=amount, b=subnormal.repeat(amount.width))
+        row, lost = _down(m, name, row, amount)
+    # Wide enough for what a code beyond the finite ones spells, and for a carry out of rounding.
+    width = (max(_farthest(x, most), 0) + 2).bit_length()
+    own = m.leaf(f"{name}_field", "incrementer", width=width, a=field.sign_extend(width)[:width], carry=constant(1, 1))
+    own = m.leaf(f"{name}_own", "and_gate", width=width, a=own, b=row[-1].repeat(width))
+    whole = cat(own, row[window - p : window - 1])
+    whole = m.leaf(
+        f"{name}_round",
+        "incrementer",
+        width=whole.width,
+        a=whole,
+        carry=_up(m, name, row[: window - p], lost, whole[0]),
+    )
+    exact = size <= p and x.low + x.unit >= fmt.ulp_exponent
+    largest = ((most + 2) << trailing) - 1 + (not exact) if most >= 0 else 1 << trailing
+    magnitude = fmt.magnitude_bits
+    if largest > fmt.max_magnitude_code:
+        end = constant(fmt.max_magnitude_code, max(whole.width, magnitude))
+        whole = whole.zero_extend(end.width)
+        over = m.leaf(f"{name}_over", "comparator", width=end.width, a=end, b=whole)
+        whole = m.leaf(
+            f"{name}_clamped", "multiplexer", width=magnitude, choices=2,
+            words=cat(end[:magnitude], whole[:magnitude]), select=over,
+        )  # fmt: skip
+    return _signed(m, name, fmt, whole.zero_extend(magnitude)[:magnitude], x.sign)
+
+
+def _signed(m: Build, name: str, fmt: nf.Minifloat, whole: Bits, sign: Bits | None) -> Bits:
+    if not fmt.signed:
+        return whole if sign is None else _kept(m, name, whole, sign)
+    if sign is None:
+        return whole.zero_extend(fmt.bits)
+    if not fmt.has_minus_zero:
+        some = m.leaf(f"{name}_some", "any_bit", width=whole.width, a=whole)
+        sign = m.leaf(f"{name}_sign", "and_gate", width=1, a=sign, b=some)
+    return cat(sign, whole)
+
+
+def _kept(m: Build, name: str, whole: Bits, sign: Bits) -> Bits:
+    """Zero for what is negative."""
+    keep = m.leaf(f"{name}_not_negative", "inverter", width=1, a=sign)
+    row: Bits = m.leaf(f"{name}_kept", "and_gate", width=whole.width, a=whole, b=keep.repeat(whole.width))
+    return row
+
+
+def _to_integer(m: Build, name: str, fmt: nf.FixedPoint, x: Number) -> Bits:
+    bits, size = fmt.bits, x.significand.width
+    # The top of the significand at the top of `bits` places: from there it moves down.
+    offset = x.unit + size - 1 - fmt.ulp_exponent - (bits - 1)
+    if x.low + offset <= 0:
+        x = replace(x, zeros=0)  # not normalised only where it lies low enough
+    row, count = normalised(m, name, x)
+    up, least, most = _distance(m, name, x, count, offset)
+    window = max(size, bits + 1)
+    over = _beyond(m, name, up, row[-1] if count is not None else None) if _farthest(x, most) > 0 else None
+    row, lost = row.above(window - size), None
+    if least < 0:
+        turned = m.leaf(f"{name}_turn", "inverter", width=up.width, a=up)
+        amount = m.leaf(f"{name}_amount", "incrementer", width=up.width, a=turned, carry=constant(1, 1))
+        row, lost = _down(m, name, row, _limited(m, name, amount[: (-least).bit_length()], bits + 1))
+    whole = row[window - bits :].zero_extend(bits + 1)
+    whole = m.leaf(
+        f"{name}_round",
+        "incrementer",
+        width=bits + 1,
+        a=whole,
+        carry=_up(m, name, row[: window - bits], lost, whole[0]),
+    )
+    end = _end(m, name, fmt, x.sign)
+    above = m.leaf(f"{name}_over", "comparator", width=bits + 1, a=end, b=whole)
+    if over is not None:
+        above = m.leaf(f"{name}_any_over", "or_gate", width=1, a=above, b=over)
+    size_clamped: Bits = m.leaf(
+        f"{name}_clamped", "multiplexer", width=bits, choices=2, words=cat(end[:bits], whole[:bits]), select=above
+    )
+    if x.sign is None:
+        return size_clamped
+    if not fmt.signed:
+        return _kept(m, name, size_clamped, x.sign)
+    turned = m.leaf(f"{name}_flip", "exclusive_or", width=bits, a=size_clamped, b=x.sign.repeat(bits))
+    found: Bits = m.leaf(f"{name}_negate", "incrementer", width=bits, a=turned, carry=x.sign)
+    return found
+
+
+def _end(m: Build, name: str, fmt: nf.FixedPoint, sign: Bits | None) -> Bits:
+    """The largest magnitude with this sign."""
+    if not fmt.signed or fmt.symmetric or sign is None:
+        return constant(fmt.max_integer, fmt.bits + 1)
+    plus = m.leaf(f"{name}_plus", "inverter", width=1, a=sign)
+    return cat(constant(0, 1), sign, plus.repeat(fmt.bits - 1))
