@@ -72,15 +72,18 @@ class Mac:
     @property
     def _register(self) -> str:
         if isinstance(self.accumulator, nf.FloatChain):
-            rounding = self.accumulator.rounding
-            return slug(self.accumulator.format.name) + ("" if rounding == "ties_to_even" else f"_{rounding}")
+            style = floating.style_of(self.accumulator, "finite").name
+            return slug(self.accumulator.format.name) + ("" if style == "ties_to_even" else f"_{style}")
         saturate = isinstance(self.accumulator, nf.Integer) and self.accumulator.overflow == "saturate"
         return f"fixed{nf.accumulator_bits(*self.factors, self.accumulator)}{'_saturate' if saturate else ''}"
 
 
 @cache
 def mac(what: Mac) -> Module:
-    """Ports: a and b, `lanes` codes each, the first lowest; clear: 1 starts a new sum; sum: the register."""
+    """Ports: a and b, `lanes` codes each, the first lowest; clear: 1 starts a new sum; sum: the register.
+
+    random: of a stochastic register, the integers R of the lanes' additions, random_bits each, the first lowest.
+    """
     if isinstance(what.accumulator, nf.FloatChain):
         return _floating(what, what.accumulator)
     return _fixed(what)
@@ -109,6 +112,9 @@ def _floating(what: Mac, chain: nf.FloatChain) -> Module:
     m = Build(what.name)
     numbers = products(m, what)
     clear = m.input("clear", 1)
+    style = floating.style_of(chain, "finite")
+    draw = style.random_bits
+    random = late(m, what, m.input("random", draw * what.lanes), "random") if draw else None
     total = m.register("total", fmt.bits)
     addends = [floating.magnitude(m, f"magnitude{_lane(what, lane)}", x) for lane, x in enumerate(numbers)]
     if "place" in what.cuts:
@@ -116,7 +122,8 @@ def _floating(what: Mac, chain: nf.FloatChain) -> Module:
     keep = m.leaf("keep", "inverter", width=1, a=late(m, what, clear))
     value = m.leaf("cleared", "and_gate", width=fmt.bits, a=total, b=keep.repeat(fmt.bits))
     for lane, addend in enumerate(addends):
-        value = floating.float_add(m, f"add{_lane(what, lane)}", fmt, chain.rounding, value, addend)
+        drawn = None if random is None else random[draw * lane : draw * (lane + 1)]
+        value = floating.float_add(m, f"add{_lane(what, lane)}", fmt, style, value, addend, drawn)
     m.drive("total", value)
     m.output("sum", total)
     return m.done()
@@ -156,11 +163,11 @@ def held_number(m: Build, name: str, x: Number) -> Number:
     return replace(x, **{part: held_sign(m, f"{name}_{part}", row) for part, row in parts.items()})  # type: ignore[arg-type]
 
 
-def late(m: Build, what: Mac, clear: Bits) -> Bits:
-    """`clear`, as late as the products."""
+def late(m: Build, what: Mac, row: Bits, name: str = "clear") -> Bits:
+    """The row as late as the products."""
     for rank in range(what.stages):
-        clear = held(m, f"clear_late{rank}", clear)
-    return clear
+        row = held(m, f"{name}_late{rank}", row)
+    return row
 
 
 def _operand(m: Build, name: str, fmt: nf.Scalar, factor: nf.Scalar, code: Bits) -> Number:

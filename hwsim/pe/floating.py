@@ -2,12 +2,12 @@
 
 The addend is normalised first. Then both numbers lie in one window with their tops together, the one of the smaller
 exponent moved down, what it loses kept as one bit below the window: the sum is rounded to odd there, and the rounding
-that follows is the only one. The addend has P bits, the register p. max(p + 2, P + 1) bits are enough:
+that follows is the only one. The addend has P bits, the register p. max(p + 2, P + 1) bits are enough where the half of
+the last place and the odd bit decide the rounding; one that draws from N random bits looks N or N + 1 places further:
 - register on top and normal (or the addend zero): the addend moved down by 1 loses nothing (P + 1 bits hold it); moved
   further, a difference loses at most one leading place, and p + 1 places and the odd bit are left;
 - register on top and subnormal: the sum is rounded at the register's own last place or above it, p places down;
 - addend on top: moved down by at most 2 the register loses nothing; moved further, as in the first case.
-Place p + 1 and the odd bit decide every rounding to p places.
 
 A difference must not come out negative. Two ways:
 - ordered: where no addend lies below the register's smallest normal number, exponent and significand compared as one
@@ -24,11 +24,40 @@ from functools import cache
 from typing import Any
 
 import formats as nf
+from formats.cast import Overflow, Rounding
 from hwsim.circuit import Bits, Build, Module, cat, constant
 from hwsim.pe.number import Number, slug
 from hwsim.primitives import log2_ceil
 
-ROUNDINGS = ("ties_to_even", "toward_zero")
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How a register rounds. specials: whether infinities, NaN and overflow are as the formats have them."""
+
+    rounding: Rounding = "ties_to_even"
+    random_bits: int = 0
+    overflow: Overflow = "overflow"
+    specials: bool = False
+
+    @property
+    def places(self) -> int:
+        """Places below the last one that a rounding looks at, the odd bit aside."""
+        return {"stochastic_a": self.random_bits, "stochastic_b": self.random_bits + 1}.get(
+            self.rounding, self.random_bits + 1
+        )
+
+    @property
+    def name(self) -> str:
+        """As part of a module's name."""
+        parts = [self.rounding if not self.random_bits else f"{self.rounding}{self.random_bits}"]
+        return "_".join(
+            [*parts, *(["full"] * self.specials), *([self.overflow] * (self.specials and self.overflow != "overflow"))]
+        )
+
+
+def style_of(chain: nf.FloatChain, specials: str) -> Style:
+    """The style of a chain's register."""
+    return Style(chain.rounding, chain.random_bits if chain.cast.stochastic else 0, chain.overflow, specials == "full")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,28 +107,30 @@ def magnitude(m: Build, name: str, x: Number) -> Number:
 
 
 @cache
-def float_adder(fmt: nf.Minifloat, rounding: str, addend: Addend) -> Module:
-    """Ports: total (a code of fmt), significand, exponent (where the addend has one), sign; next: the sum's code.
+def float_adder(fmt: nf.Minifloat, style: Style, addend: Addend) -> Module:
+    """Ports: total (a code of fmt), significand, exponent (where the addend has one), sign; random (where it draws);
+    next: the sum's code. With specials also infinite and nan, where the addend can be.
 
-    Exact for finite operands whose rounded sum is finite; infinities, NaN and overflow are not treated.
+    Without specials exact for finite operands whose rounded sum is finite: infinities, NaN and overflow do not occur.
     """
     p, size = fmt.trailing_significand_bits + 1, addend.bits
     shape = f"{size}x{addend.exponent_bits}_{addend.low}to{addend.high}_{addend.zeros}zeros"
-    m = Build(f"add_{slug(fmt.name)}_{rounding}_{shape}_unit{'m' if addend.unit < 0 else ''}{abs(addend.unit)}")
+    m = Build(f"add_{slug(fmt.name)}_{style.name}_{shape}_unit{'m' if addend.unit < 0 else ''}{abs(addend.unit)}")
     total = m.input("total", fmt.bits)
     significand = m.input("significand", size)
     exponent = m.input("exponent", addend.exponent_bits) if addend.exponent_bits else constant(addend.low, 1)
     sign = m.input("sign", 1)
+    random = m.input("random", style.random_bits) if style.random_bits else None
     held = _unpack(m, fmt, total)
     normal, zeros = _normalised(m, significand, addend.zeros)
     place = _distance(m, fmt, addend, held, exponent, zeros, normal)
-    window = max(p + 2, size + 1)
+    window = max(p + 1 + style.places, size + 1)
     upper, lower, odd = _aligned(m, held["significand"], normal, place, window)
     differ = m.leaf("differ", "exclusive_or", width=1, a=held["sign"], b=sign)
     on_top = _choose(m, "top_sign", place.addend_on_top, sign, held["sign"])
     sum_ = _added(m, upper, lower, odd, differ, on_top, place.ordered)
     loose = window - max(p, size) - 1  # places below the window's used ones where the distance is 0 or 1
-    m.output("next", _rounded(m, fmt, rounding, sum_, place.top, differ, loose + 1))
+    m.output("next", _rounded(m, fmt, style, random, sum_, place.top, differ, loose + 1))
     return m.done()
 
 
@@ -250,7 +281,16 @@ def _added(m: Build, upper: Bits, lower: Bits, odd: Bits, differ: Bits, on_top: 
     return Sum(size, m.leaf("turned", "exclusive_or", width=1, a=on_top, b=below), short)
 
 
-def _rounded(m: Build, fmt: nf.Minifloat, rounding: str, x: Sum, top: Bits, differ: Bits, loose: int) -> Bits:
+def _rounded(
+    m: Build,
+    fmt: nf.Minifloat,
+    style: Style,
+    random: Bits | None,
+    x: Sum,
+    top: Bits,
+    differ: Bits,
+    loose: int,
+) -> Bits:
     """The magnitude, its top bit of the weight of exponent field top + 1, as a code: normalised, rounded, packed.
 
     loose: bits at the end that are as the ones moved in from below wherever more than 3 places are lost.
@@ -265,11 +305,15 @@ def _rounded(m: Build, fmt: nf.Minifloat, rounding: str, x: Sum, top: Bits, diff
     bits = fmt.exponent_bits
     field = m.leaf("field", "and_gate", width=bits, a=below[:bits], b=normal[-1].repeat(bits))
     packed = cat(field, normal[width - p : width - 1])
-    up = _up(m, rounding, normal[: width - p], normal[width - p], x.short)
+    up = rounded_up(m, style, random, normal[: width - p], normal[width - p], x.negative, x.short)
     # The hidden bit makes the field one more.
     more = normal[-1].above(p - 1).zero_extend(packed.width)
     packed = m.leaf("round", "adder", width=packed.width, a=packed, b=cat(more[1:], up))
-    return cat(_sign(m, x, zeros, width, differ), packed)
+    sign = _sign(m, x, zeros, width, differ)
+    if not fmt.has_minus_zero:
+        some = m.leaf("some", "any_bit", width=packed.width, a=packed)
+        sign = m.leaf("own_sign", "and_gate", width=1, a=sign, b=some)
+    return cat(sign, packed)
 
 
 def _moved_up(m: Build, x: Sum, steps: Bits, loose: int) -> Bits:
@@ -291,20 +335,53 @@ def _moved_up(m: Build, x: Sum, steps: Bits, loose: int) -> Bits:
     return row
 
 
-def _up(m: Build, rounding: str, rest: Bits, last: Bits, short: Bits | None) -> Bits:
-    """Whether the magnitude becomes the next one, from the bits below its last place."""
+def rounded_up(
+    m: Build, style: Style, random: Bits | None, rest: Bits, last: Bits, negative: Bits, short: Bits | None = None
+) -> Bits:
+    """Whether the magnitude becomes the next one. rest: bits below its last place `last`, the odd bit lowest."""
     carry = None
     if short is not None:
         whole = m.leaf("rest", "incrementer", width=rest.width + 1, a=rest.zero_extend(rest.width + 1), carry=short)
         rest, carry = whole[:-1], whole[-1]
-    if rounding == "toward_zero":
+    up = _drawn(m, style, random, rest) if random is not None else _decided(m, style.rounding, rest, last, negative)
+    if up is None:
         return constant(0, 1) if carry is None else carry
-    half = m.leaf("below_half", "any_bit", width=rest.width - 1, a=rest[:-1])
-    tie = m.leaf("odd_or_more", "or_gate", width=1, a=half, b=last)
-    up: Bits = m.leaf("up_one", "and_gate", width=1, a=rest[-1], b=tie)
     if carry is not None:
         up = m.leaf("up_or_carry", "or_gate", width=1, a=up, b=carry)
     return up
+
+
+def _decided(m: Build, rounding: Rounding, rest: Bits, last: Bits, negative: Bits) -> Bits | None:
+    """Of a rounding that draws nothing; None for never."""
+    if rounding == "toward_zero":
+        return None
+    if rounding == "ties_away":
+        return rest[-1]
+    if rounding == "ties_to_even":
+        half = m.leaf("below_half", "any_bit", width=rest.width - 1, a=rest[:-1])
+        tie = m.leaf("odd_or_more", "or_gate", width=1, a=half, b=last)
+        return m.leaf("up_one", "and_gate", width=1, a=rest[-1], b=tie)  # type: ignore[no-any-return]
+    inexact = m.leaf("inexact", "any_bit", width=rest.width, a=rest)
+    away = last if rounding == "to_odd" else negative
+    if rounding != "down":
+        away = m.leaf("away", "inverter", width=1, a=away)
+    return m.leaf("up_one", "and_gate", width=1, a=inexact, b=away)  # type: ignore[no-any-return]
+
+
+def _drawn(m: Build, style: Style, random: Bits, rest: Bits) -> Bits:
+    """Of a stochastic rounding: the carry of the part of the gap, in the random integer's last place, plus it."""
+    n = random.width
+    part, draw = rest[rest.width - n :], random
+    if style.rounding == "stochastic_b":
+        part, draw = rest[rest.width - n - 1 :], cat(random, constant(1, 1))
+    elif style.rounding == "stochastic_c":
+        half = m.leaf("below_half", "any_bit", width=rest.width - n - 1, a=rest[: rest.width - n - 1])
+        tie = m.leaf("odd_or_more", "or_gate", width=1, a=half, b=part[0])
+        one = m.leaf("part_up", "and_gate", width=1, a=rest[rest.width - n - 1], b=tie)
+        part, draw = cat(part, one), cat(random, one)  # one and one carry into the last place
+    width = part.width + 1
+    total = m.leaf("draw", "adder", width=width, a=part.zero_extend(width), b=draw.zero_extend(width))
+    return total[-1]  # type: ignore[no-any-return]
 
 
 def _sign(m: Build, x: Sum, zeros: Bits, width: int, differ: Bits) -> Bits:
@@ -321,13 +398,15 @@ def _sign(m: Build, x: Sum, zeros: Bits, width: int, differ: Bits) -> Bits:
     return row
 
 
-def float_add(m: Build, name: str, fmt: nf.Minifloat, rounding: str, total: Bits, x: Number) -> Bits:
+def float_add(
+    m: Build, name: str, fmt: nf.Minifloat, style: Style, total: Bits, x: Number, random: Bits | None = None
+) -> Bits:
     """The register's next content: total + x."""
-    if rounding not in ROUNDINGS:
-        raise ValueError(f"MacPE: float registers round {' or '.join(ROUNDINGS)}, got {rounding!r}")
     rows: dict[str, Any] = {"total": total, "significand": x.significand}
     if x.exponent is not None:
         rows["exponent"] = x.exponent
     rows["sign"] = constant(0, 1) if x.sign is None else x.sign
-    row: Bits = m.module(name, float_adder(fmt, rounding, addend_of(x)), **rows)
+    if random is not None:
+        rows["random"] = random
+    row: Bits = m.module(name, float_adder(fmt, style, addend_of(x)), **rows)
     return row

@@ -6,18 +6,20 @@ following(what, total, a, b, clear)     # the register's next content, a code fo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
+from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import formats as nf
-from formats.arithmetic import reference
 from formats.arithmetic.accumulators import product_ulp_exponent
-from formats.exact import Dyadic, Value, floor_log2
+from formats.arithmetic.exact_values import add
+from formats.arithmetic.multipliers.base import multiply
+from formats.exact import Dyadic, Value
 from formats.reference import encode_value
 from hwsim.pe.circuit import Mac, table
 
@@ -32,14 +34,17 @@ def values(fmt: nf.Scalar, factor: nf.Scalar) -> tuple[Value | None, ...]:
     return tuple(value if isinstance(value, Dyadic) else None for value in fmt.values())
 
 
-def following(what: Mac, total: int, a: Sequence[int], b: Sequence[int], clear: int) -> int | None:
-    """The register's next content from its content and one code a lane; None where a sum is not finite."""
+def following(what: Mac, total: int, a: Sequence[int], b: Sequence[int], clear: int, random: int = 0) -> int | None:
+    """The register's next content from its content and one code a lane; None where a sum is not finite.
+
+    random: the lanes' random integers, the first lowest.
+    """
     sides = zip((a, b), (what.a, what.b), what.factors, strict=True)
     left, right = ([values(fmt, factor)[code] for code in codes] for codes, fmt, factor in sides)
     if None in left or None in right:
         return None
     if isinstance(what.accumulator, nf.FloatChain):
-        return _floating(what, what.accumulator, 0 if clear else total, left, right)
+        return _floating(what, what.accumulator, 0 if clear else total, left, right, random)
     width = nf.accumulator_bits(*what.factors, what.accumulator)
     held = 0 if clear else total - (total >> (width - 1) << width)
     unit = Fraction(2) ** product_ulp_exponent(*what.factors)
@@ -55,19 +60,31 @@ def _product(x: Any, y: Any) -> Fraction:
     return exact
 
 
-def _floating(what: Mac, chain: nf.FloatChain, total: int, left: list[Any], right: list[Any]) -> int | None:
-    """Lane after lane. A sum beyond the largest binade has no place in the register, however it is rounded."""
-    held = register_value(chain.format, total)
+def _floating(
+    what: Mac, chain: nf.FloatChain, total: int, left: list[Any], right: list[Any], random: int
+) -> int | None:
+    """Lane after lane. A sum that needs an ulp more than the largest value is outside, however it is rounded."""
+    held, bits = register_value(chain.format, total), draws(what)
+    cast = replace(chain.cast, overflow="overflow")
+    code = total
     for x, y in zip(left, right, strict=True):
-        if not isinstance(held, Dyadic) or abs(held.fraction + x.fraction * y.fraction) >= _beyond(chain.format):
+        exact = add(held, multiply(x, y))
+        if not isinstance(exact, Dyadic) or abs(exact.fraction) >= _beyond(chain.format):
             return None
-        held = reference.dot([x], [y], what.factors, chain, c=held)
-    return int(encode_value(chain.format, held)) if isinstance(held, Dyadic) else None
+        code = encode_value(chain.format, exact, cast, random & ((1 << bits) - 1))
+        held, random = register_value(chain.format, code), random >> bits
+    return int(code) if isinstance(held, Dyadic) else None
 
 
 @cache
 def _beyond(fmt: nf.Minifloat) -> Fraction:
-    return Fraction(2) ** (floor_log2(fmt.max_finite) + 1)
+    """What comes after the largest finite value."""
+    return Fraction(fmt.max_finite) + Fraction(2) ** (fmt.max_exponent - fmt.trailing_significand_bits)
+
+
+def draws(what: Mac) -> int:
+    """Bits of the random integer of one addition; 0 where none is drawn."""
+    return chain.random_bits if isinstance(chain := what.accumulator, nf.FloatChain) and chain.cast.stochastic else 0
 
 
 @cache
@@ -95,16 +112,23 @@ def vectors(what: Mac, count: int, seed: int = 0) -> Vectors:
         np.array([code for code, value in enumerate(values(fmt, factor)) if value is not None])
         for fmt, factor in zip((what.a, what.b), what.factors, strict=True)
     ]
-    rows: list[tuple[int, int, int, int, int]] = []
+    rows: list[tuple[int, ...]] = []
+    width = draws(what) * what.lanes
     while len(rows) < count:
         a, b = (_drawn(rng, pool, what.lanes) for pool in pools)
         clear = int(rng.random() < 0.1)
         total = _register(what, rng, a, b)
-        after = following(what, total, a, b, clear)
+        random = _random(rng, width)
+        after = following(what, total, a, b, clear, random)
         if after is not None:
-            rows.append((_packed(a, what.a.bits), _packed(b, what.b.bits), clear, total, after))
-    columns = [np.array(column, dtype=object) for column in zip(*rows, strict=True)]
-    return Vectors(dict(zip(("a", "b", "clear"), columns[:3], strict=True)), columns[3], columns[4])
+            rows.append((_packed(a, what.a.bits), _packed(b, what.b.bits), clear, random, total, after))
+    return _columns(what, rows, object)
+
+
+def _columns(what: Mac, rows: Sequence[tuple[int, ...]], kind: Any) -> Vectors:
+    names = ("a", "b", "clear", "random") if draws(what) else ("a", "b", "clear")
+    columns = [np.array(column, dtype=kind) for column in zip(*rows, strict=True)]
+    return Vectors(dict(zip(names, columns, strict=False)), columns[-2], columns[-1])
 
 
 def every_vector(what: Mac) -> Vectors:
@@ -118,17 +142,20 @@ def every_vector(what: Mac) -> Vectors:
                 for code, fmt in ((a, what.a), (b, what.b))
             ]
             for total in range(2**width):
-                for clear in (0, 1):
-                    after = following(what, total, lanes[0], lanes[1], clear)
+                for clear, random in product((0, 1), range(2 ** (draws(what) * what.lanes))):
+                    after = following(what, total, lanes[0], lanes[1], clear, random)
                     if after is not None:
-                        rows.append((a, b, clear, total, after))
-    columns = [np.array(column, dtype=np.int64) for column in zip(*rows, strict=True)]
-    return Vectors(dict(zip(("a", "b", "clear"), columns[:3], strict=True)), columns[3], columns[4])
+                        rows.append((a, b, clear, random, total, after))
+    return _columns(what, rows, np.int64)
 
 
 def register_bits(what: Mac) -> int:
     """Flip-flops of the register."""
     return nf.accumulator_bits(*what.factors, what.accumulator)
+
+
+def _random(rng: np.random.Generator, width: int) -> int:
+    return int.from_bytes(rng.bytes(width // 8 + 1), "little") % (1 << width)
 
 
 def _packed(codes: Sequence[int], bits: int) -> int:
@@ -146,7 +173,7 @@ def _register(what: Mac, rng: np.random.Generator, a: list[int], b: list[int]) -
     width = register_bits(what)
     kind = rng.random()
     if kind < 0.4:
-        return int.from_bytes(rng.bytes(width // 8 + 1), "little") % (1 << width)
+        return _random(rng, width)
     answer = following(what, 0, a, b, 1)
     if kind < 0.5 or answer is None:
         return [0, 1, 1 << (width - 1), (1 << width) - 1, (1 << (width - 1)) - 1][int(rng.integers(5))]

@@ -12,6 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import formats as nf
+from formats.cast import ROUNDINGS, STOCHASTIC, Rounding
 from hwsim.circuit import reset, step
 from hwsim.pe.circuit import Mac, mac
 from hwsim.pe.meaning import every_vector, following, vectors
@@ -76,6 +77,30 @@ def test_every_vector_of_tiny_formats(what: Mac) -> None:
     assert wrong(mac(what), found) == 0
 
 
+@pytest.mark.parametrize("rounding", ROUNDINGS)
+@pytest.mark.parametrize("register", ["e3m1:ieee", "binary5p2se"])
+@pytest.mark.parametrize("operand", ["e2m0:none:bias4", "e1m1:none"])
+def test_every_vector_of_every_rounding(rounding: Rounding, register: str, operand: str) -> None:
+    """With products far below the register's last place, and ones near it; registers with and without minus zero."""
+    what = of(operand, "int2", FLOAT(register, rounding=rounding, random_bits=2))
+    assert wrong(mac(what), every_vector(what)) == 0
+
+
+@pytest.mark.parametrize("rounding", STOCHASTIC)
+@pytest.mark.parametrize(("register", "lanes", "stages"), [("float32", 1, 0), ("bfloat16", 2, 2), ("float16", 1, 1)])
+def test_vectors_of_registers_that_draw(rounding: Rounding, register: str, lanes: int, stages: int) -> None:
+    how = FLOAT(register, rounding=rounding, random_bits=11)
+    what = of("e4m3fn", "bfloat16", how, lanes=lanes, stages=stages)
+    assert wrong(mac(what), vectors(what, 400), stages) == 0
+
+
+@needs_yosys
+@pytest.mark.parametrize("rounding", ["to_odd", "up", "stochastic_c"])
+def test_every_vector_of_roundings_in_gates(rounding: Rounding) -> None:
+    what = of("e1m1:none", "int2", FLOAT("e3m1:ieee", rounding=rounding, random_bits=2))
+    assert gates_wrong(mac(what), every_vector(what)) == 0
+
+
 @needs_yosys
 @pytest.mark.parametrize("name", IN_GATES)
 def test_every_vector_in_gates(name: str) -> None:
@@ -112,13 +137,14 @@ def macs(draw: Any) -> Mac:
     operand = nf.get(draw(st.sampled_from(("bfloat16", "int5:f2", "e4m3fn"))))
     rest = dict(a=a, b=b, lanes=lanes, stages=stages, operand_format=operand)
     bits = draw(st.integers(4, 40))
-    registers = st.sampled_from((*REGISTERS, "float16", "bfloat16", "float32"))
-    rounding = draw(st.sampled_from(("ties_to_even", "toward_zero")))
+    registers = st.sampled_from((*REGISTERS, "binary7p3se", "float16", "bfloat16", "float32"))
+    rounding = draw(st.sampled_from(("ties_to_even", *ROUNDINGS)))
+    random_bits = draw(st.integers(1, 12))
     kinds: list[nf.Accumulator] = [
         nf.Integer(bits),
         nf.Integer(bits, "saturate", every=lanes),
         nf.Exact(max_terms=draw(st.integers(lanes, 50))),
-        *[FLOAT(draw(registers), rounding=rounding)] * 3,
+        *[FLOAT(draw(registers), rounding=rounding, random_bits=random_bits)] * 3,
     ]
     return Mac(accumulator=draw(st.sampled_from(kinds)), **rest)
 
