@@ -14,7 +14,7 @@ from typing import Literal, get_args
 
 Status = Literal["estimated", "tested", "proved"]
 _STATUSES: tuple[Status, ...] = get_args(Status)  # weakest first: a sum is as good as its weakest part
-UNITS = ("um2", "pJ", "pJ/bit", "ns", "mW", "1")
+UNITS = ("um2", "GE", "pJ", "pJ/bit", "ns", "mW", "1")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Literal
 
 from formats.arithmetic.matrix_units import AlignedGroups, AlignedLate, PairwiseStep
 from formats.arithmetic.register_format import accumulator_format
+from formats.block import Format
 from formats.cast import ROUNDINGS, Cast, Overflow, Rounding
 from formats.catalogue import get
 from formats.exact import Dyadic, whole
@@ -437,7 +438,11 @@ def accumulator_bits(a: Scalar | str, b: Scalar | str, accumulator: Accumulator)
     sum of n products. It follows from the formats' extremes; one more bit for the sign and none for luck.
     Raises ValueError for Exact() without max_terms: such a register has no width.
     """
-    fa, fb = get(a), get(b)
+    return _bits(get(a), get(b), accumulator)
+
+
+@cache
+def _bits(fa: Format, fb: Format, accumulator: Accumulator) -> int:
     if not (isinstance(fa, Scalar) and isinstance(fb, Scalar)):
         raise ValueError(f"accumulator_bits: needs scalar formats, got {fa!r} and {fb!r}; pass their elements")
     if isinstance(accumulator, Integer):

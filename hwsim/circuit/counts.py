@@ -1,22 +1,27 @@
 """How many gates each leaf of a module is, where it stands: constants and equal wires known, dead outputs left out.
 
-counted(pe.module()).kinds          # {"and": 71, "xor": 40, "mux": 12, "sum": 93, "carry": 90}
+    counted(pe.module()).kinds          # {"and": 71, "xor": 40, "mux": 12, "sum": 93, "carry": 90, ...}
+
+A part (leaf or module) on one pattern of inputs, with one set of outputs read, is counted once and remembered.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
-from hwsim.circuit.bits import Bits, Constant, Slice, Wire
+from hwsim.circuit.bits import Bits, Slice, Wire
 from hwsim.circuit.gates import KINDS, Gates
 from hwsim.circuit.module import Module
-from hwsim.circuit.simulate import flat
 from hwsim.primitives import Leaf
 
+# The bits on a row of wires: 0 and 1 constants, else 2 * (number of the bit, from 1) + inverted. Of a part's inputs the
+# numbers are those of their first appearance; its outputs may be inputs, constants, or bits of its own beyond them.
 Pattern = tuple[int, ...]
+Held = dict[Wire, list[int]]
+REMEMBERED = 65536
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +40,40 @@ class Counts:
         return {kind: total[kind] for kind in KINDS}
 
 
+@cache
+def counted(module: Module) -> Counts:
+    """The gates of every leaf. Equal leaves at equal wires are counted twice: they stand at two places."""
+    width = sum(wire.width for wire in module.inputs)
+    pattern = tuple(range(2, 2 * width + 2, 2))
+    leaves, _ = _live(module, pattern, (True,) * sum(row.width for _, row in module.outputs))
+    flip_flops = sum(n * leaf.parameters["width"] for leaf, n in module.leaves().items() if leaf.kind == "register")
+    return Counts(dict(leaves), flip_flops)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Inside:
+    """A part of a module: its pattern, the module's number of each of its inputs, and of each output of its own."""
+
+    part: Leaf | Module
+    name: str
+    pattern: Pattern
+    numbers: list[int]
+    own: list[int]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Made:
-    """A leaf built on a pattern of inputs. outputs: literals; those below 2 * (inputs + 1) are inputs and constants."""
+    """A module on a pattern of inputs: its parts, its outputs, the bits its registers take, how many inputs it has."""
 
-    network: Gates
+    parts: list[_Inside]
     outputs: Pattern
+    driven: list[int]
     inputs: int
 
 
-@lru_cache(maxsize=65536)
-def _made(leaf: Leaf, pattern: Pattern) -> _Made:
-    """pattern: the input bits in order; 0 and 1 constants, else 2 * (number of the wire, from 1) + inverted."""
+@lru_cache(maxsize=REMEMBERED)
+def _gates(leaf: Leaf, pattern: Pattern) -> tuple[Gates, Pattern, int]:
+    """A leaf's network, its outputs, how many inputs it has."""
     network = Gates()
     inputs = max((literal >> 1 for literal in pattern), default=0)
     for _ in range(inputs):
@@ -56,80 +83,88 @@ def _made(leaf: Leaf, pattern: Pattern) -> _Made:
         rows[port] = list(pattern[place : place + width])
         place += width
     found = leaf.gates(network, **rows)
-    return _Made(network, tuple(literal for port in leaf.outputs() for literal in found[port]), inputs)
+    return network, tuple(literal for port in leaf.outputs() for literal in found[port]), inputs
 
 
-@lru_cache(maxsize=65536)
-def _live(leaf: Leaf, pattern: Pattern, used: tuple[bool, ...]) -> tuple[dict[str, int], frozenset[int]]:
-    """Gates by kind that the used outputs need, and the numbers of the wires that they need."""
-    made = _made(leaf, pattern)
-    live = made.network.live(literal for literal, wanted in zip(made.outputs, used, strict=True) if wanted)
-    kinds = Counter(kind for node in live if (kind := made.network.nodes[node][0]) in KINDS)
-    return dict(kinds), frozenset(node for node in live if 0 < node <= made.inputs)
-
-
-@cache
-def counted(module: Module) -> Counts:
-    """The gates of every leaf. Equal leaves at equal wires are counted twice: they stand at two places."""
-    whole = flat(module)
-    held: dict[tuple[Wire, int], int] = {}  # the literal on each wire: 2 * node + inverted, nodes numbered as they come
-    nodes = 0
-
-    def fresh(wire: Wire) -> None:
-        nonlocal nodes
-        for place in range(wire.width):
-            nodes += 1
-            held[wire, place] = 2 * nodes
-
+@lru_cache(maxsize=REMEMBERED)
+def _made(module: Module, pattern: Pattern) -> _Made:
+    held: Held = {}
+    place = 0
     for wire in module.inputs:
-        fresh(wire)
-    for use in whole.registers:
-        fresh(use.outputs[0][1])
-    patterns: list[tuple[Pattern, list[int], list[int]]] = []
-    for use in whole.uses:
-        given = [literal for _, row in use.inputs for literal in _literals(row, held)]
+        held[wire] = list(pattern[place : place + wire.width])
+        place += wire.width
+    inputs = nodes = max((literal >> 1 for literal in pattern), default=0)
+    registers = [part for part in module.instances if isinstance(part.of, Leaf) and part.of.kind == "register"]
+    for part in registers:
+        ((_, wire),) = part.outputs
+        held[wire] = list(range(2 * nodes + 2, 2 * (nodes + wire.width) + 2, 2))
+        nodes += wire.width
+    parts = []
+    for part in module.instances:
+        if isinstance(part.of, Leaf) and part.of.kind == "register":
+            continue
         own: dict[int, int] = {}
-        pattern = tuple(
-            literal if literal < 2 else 2 * own.setdefault(literal >> 1, len(own) + 1) + (literal & 1)
-            for literal in given
+        below = tuple(
+            [
+                bit if bit < 2 else 2 * own.setdefault(bit >> 1, len(own) + 1) + (bit & 1)
+                for _, row in part.inputs
+                for bit in _on(row, held)
+            ]
         )
-        made = _made(use.leaf, pattern)
-        back = {number: node for node, number in own.items()}
-        outputs = []
-        for (wire, place), literal in zip(_places(use.outputs), made.outputs, strict=True):
-            if literal < 2:
-                held[wire, place] = literal
-            elif literal >> 1 <= made.inputs:
-                held[wire, place] = 2 * back[literal >> 1] + (literal & 1)
+        outputs = _gates(part.of, below)[1] if isinstance(part.of, Leaf) else _made(part.of, below).outputs
+        numbers, made, fresh = list(own), [], {}
+        for bit in outputs:
+            number = bit >> 1
+            if bit < 2:
+                made.append(bit)
+            elif number <= len(numbers):
+                made.append(2 * numbers[number - 1] + (bit & 1))
             else:
-                nodes += 1
-                held[wire, place] = 2 * nodes
-            outputs.append(held[wire, place] >> 1 if literal >> 1 > made.inputs else -1)
-        patterns.append((pattern, outputs, [back[number] for number in range(1, len(back) + 1)]))
-    live = {literal >> 1 for _, row in whole.outputs for literal in _literals(row, held)}
-    live |= {literal >> 1 for use in whole.registers for _, row in use.inputs for literal in _literals(row, held)}
-    leaves: dict[str, Mapping[str, int]] = {}
-    for use, (pattern, outputs, wires) in zip(reversed(whole.uses), reversed(patterns), strict=True):
-        used = tuple(node in live for node in outputs)
-        kinds, needed = _live(use.leaf, pattern, used)
-        leaves[use.path] = kinds
-        live |= {wires[number - 1] for number in needed}
-    flip_flops = sum(use.leaf.parameters["width"] for use in whole.registers)
-    return Counts(dict(reversed(leaves.items())), flip_flops)
+                if number not in fresh:
+                    nodes += 1
+                    fresh[number] = nodes
+                made.append(2 * fresh[number] + (bit & 1))
+        place = 0
+        for _, wire in part.outputs:
+            held[wire] = made[place : place + wire.width]
+            place += wire.width
+        parts.append(
+            _Inside(part.of, part.name, below, numbers, [bit >> 1 if bit >> 1 > inputs else 0 for bit in made])
+        )
+    driven = [bit >> 1 for part in registers for _, row in part.inputs for bit in _on(row, held)]
+    found = tuple([bit for _, row in module.outputs for bit in _on(row, held)])
+    return _Made(parts, found, driven, inputs)
 
 
-def _literals(row: Bits, held: Mapping[tuple[Wire, int], int]) -> Iterator[int]:
+Leaves = tuple[tuple[str, Mapping[str, int]], ...]
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _live(part: Leaf | Module, pattern: Pattern, used: tuple[bool, ...]) -> tuple[Leaves, frozenset[int]]:
+    """Gates by kind of each leaf, of those that the used outputs and all registers need; and the inputs they need."""
+    if isinstance(part, Leaf):
+        network, outputs, inputs = _gates(part, pattern)
+        live = network.live(literal for literal, wanted in zip(outputs, used, strict=True) if wanted)
+        kinds = Counter(kind for node in live if (kind := network.nodes[node][0]) in KINDS)
+        return (("", dict(kinds)),), frozenset(node for node in live if 0 < node <= inputs)
+    made = _made(part, pattern)
+    needed = {bit >> 1 for bit, wanted in zip(made.outputs, used, strict=True) if wanted} | set(made.driven)
+    leaves: list[tuple[str, Mapping[str, int]]] = []
+    for inside in reversed(made.parts):
+        found, inputs_needed = _live(inside.part, inside.pattern, tuple([node in needed for node in inside.own]))
+        needed |= {inside.numbers[number - 1] for number in inputs_needed}
+        leaves += [(f"{inside.name}/{path}" if path else inside.name, kinds) for path, kinds in reversed(found)]
+    leaves.reverse()
+    return tuple(leaves), frozenset(node for node in needed if 0 < node <= made.inputs)
+
+
+def _on(row: Bits, held: Held) -> list[int]:
+    """The bits on a row."""
+    found: list[int] = []
     for part in row.parts:
         if isinstance(part, Slice):
-            for place in range(part.low, part.low + part.width):
-                yield held[part.wire, place]
+            whole = held[part.wire]
+            found += whole if part.width == len(whole) else whole[part.low : part.low + part.width]
         else:
-            assert isinstance(part, Constant)
-            for place in range(part.width):
-                yield part.value >> place & 1
-
-
-def _places(outputs: tuple[tuple[str, Wire], ...]) -> Iterator[tuple[Wire, int]]:
-    for _, wire in outputs:
-        for place in range(wire.width):
-            yield wire, place
+            found += [part.value >> place & 1 for place in range(part.width)]
+    return found

@@ -7,7 +7,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from fractions import Fraction
 from functools import cache
 from operator import index
-from typing import SupportsIndex, cast
+from typing import TYPE_CHECKING, SupportsIndex, cast
 
 import formats as nf
 from formats.called import called
@@ -22,6 +22,9 @@ from hwsim.pe.pricing import core_price
 from hwsim.pe.scales import MAX_TERMS, Scales, block_unit, edge_every, result_unit, scales_of
 from hwsim.technology import Technology, technology
 from hwsim.technology.coefficients import Quantity
+
+if TYPE_CHECKING:
+    from hwsim.rtl.proof import Proof
 
 WIDEST_FIXED_REGISTER = 80  # bits; the exact one of e5m2 x e5m2 takes 79, and less energy than float32
 
@@ -152,6 +155,31 @@ class MacPE:
         from hwsim.rtl.writer import verilog
 
         return verilog(self.module())
+
+    def gate_equivalents(self) -> Cost:
+        """Combinational gates of the cell in GE (areas of a NAND2), without a library; flip-flops are counted apart.
+
+        As yosys makes them where the cell is in the table (its netlist proved or tested), else estimated with an
+        interval in which nine of ten PEs lay whose whole family was kept from the fit.
+        """
+        from hwsim.technology.gate_model import gates
+
+        return gates(self.module())
+
+    @property
+    def flip_flops(self) -> int:
+        """Flip-flops of the cell: the register's, and those of ranks."""
+        leaves = self.module().leaves()
+        return sum(leaf.parameters["width"] * count for leaf, count in leaves.items() if leaf.kind == "register")
+
+    def prove(self) -> Proof:
+        """The cell's gates, as yosys makes them without a library, against the formats' own arithmetic.
+
+        Needs pyosys (pip install bitcost[rtl]). The proof says whether it is one, or so many vectors (hwsim.pe.prove).
+        """
+        from hwsim.pe.prove import prove
+
+        return prove(self.wiring)
 
     def edge_components(self) -> Component | None:
         """The block-scale unit, used once per `edge_every` terms; None without block scales."""

@@ -5,7 +5,7 @@
 - Inputs and register of 14 bits together or fewer: every step of finite operands simulated: proved.
 - A fixed register, one lane, operands of 20 bits together or fewer, no ranks: by induction (hwsim.rtl.induction). The
   product in its place is simulated for every pair of finite codes, the addition shown by SAT for every register.
-- All others: vectors, corners and cancellations among them: tested.
+- All others, and registers no wider than the product: vectors, corners and cancellations among them: tested.
 """
 
 from __future__ import annotations
@@ -59,13 +59,19 @@ def prove(
     operands = (what.a.bits + what.b.bits) * what.lanes
     if not what.stages and operands + register_bits(what) <= EXHAUSTIVE_BITS:
         return _everything(what, made, models, subject)
-    fixed = not isinstance(what.accumulator, nf.FloatChain)
-    wraps = not (isinstance(what.accumulator, nf.Integer) and what.accumulator.overflow == "saturate")
-    if fixed and wraps and what.lanes == 1 and not what.stages and operands <= PRODUCT_BITS:
+    # Where the register is no wider than the product, synthesis makes one sum of both: the term is no signal then.
+    if _adds(what) and operands <= PRODUCT_BITS and "accumulate.term" in made.before.signals:
         found = _by_induction(what, module, made, models, subject, seconds)
         if found.status != "undecided":
             return found
     return _by_vectors(what, made, models, subject, count, seed)
+
+
+def _adds(what: Mac) -> bool:
+    """Whether a cycle adds one product to a register that wraps, and does nothing else."""
+    how = what.accumulator
+    wraps = not (isinstance(how, nf.Integer) and how.overflow == "saturate")
+    return not isinstance(how, nf.FloatChain) and wraps and what.lanes == 1 and not what.stages
 
 
 def _everything(what: Mac, made: Synthesis, models: Mapping[str, CellModel], subject: Subject) -> Proof:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -43,6 +44,13 @@ class Proof:
     mismatches: int
     digest: str
     counterexample: Mapping[str, int] | None = None
+
+    def __str__(self) -> str:
+        method = re.sub(" of codes with sha256 [0-9a-f]+", "", self.method)
+        where = (
+            "" if self.counterexample is None else f", {self.mismatches} wrong, first at {dict(self.counterexample)}"
+        )
+        return f"{self.status} ({method}; {self.vectors} vectors{where}), certificate {self.digest[:12]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

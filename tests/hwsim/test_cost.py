@@ -38,7 +38,7 @@ def test_a_cost_is_frozen_hashable_and_rebuilt_by_its_repr() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"unit": "furlong"}, "unit must be one of um2, pJ, pJ/bit, ns, mW, 1, got 'furlong'"),
+        ({"unit": "furlong"}, "unit must be one of um2, GE, pJ, pJ/bit, ns, mW, 1, got 'furlong'"),
         ({"status": "sure"}, "status must be one of estimated, tested, proved, got 'sure'"),
         ({"low": 3.0}, "needs 0 <= low <= value <= high"),
         ({"high": float("inf")}, "needs 0 <= low <= value <= high"),

@@ -128,7 +128,7 @@ def _added(m: Build, what: BlockDot, total: Bits, block: Bits, scales: list[Numb
     # A power of two has one significant bit, a constant: its product is its other factor.
     for place, scale in enumerate(scales):
         x = _scaled(m, f"scale{place}", x, scale)
-    return floating.float_add(m, "add", what.register, "ties_to_even", total, x)
+    return floating.float_add(m, "add", what.register, floating.Style(), total, x)
 
 
 def _unit(what: BlockDot) -> int:
