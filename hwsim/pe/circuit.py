@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Literal
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from hwsim.circuit import Bits, Build, Module
 from hwsim.pe import fixed, floating
 from hwsim.pe.multiply import product
 from hwsim.pe.number import Number, decoded, slug
+from hwsim.pe.specials import marked
 
 CUTS = ("product", "decode", "place")  # the longest paths first
 
@@ -22,6 +24,8 @@ class Mac:
     """What decides a multiply-accumulate's wires: formats of the operands, the register, products a cycle.
 
     operand_format: what a Codebook's values are looked up in, rounded to it.
+    specials: "finite": infinities and NaN, of operands and register, and sums beyond the register's range do not occur
+        (a register that saturates is clamped); "full": all are as the formats have them. For float registers.
     stages: ranks of registers before the register's own loop, 0..3: behind the product, the decoders, the shifters.
     """
 
@@ -31,8 +35,15 @@ class Mac:
     lanes: int = 1
     operand_format: nf.Scalar | None = None
     stages: int = 0
+    specials: Literal["finite", "full"] = "finite"
 
     def __post_init__(self) -> None:
+        if self.specials not in ("finite", "full"):
+            raise ValueError(f"MacPE: specials must be finite or full, got {self.specials!r}")
+        if self.specials == "full" and not isinstance(self.accumulator, nf.FloatChain):
+            raise ValueError(
+                f"MacPE: {self.accumulator} holds no infinity and no NaN; use specials='finite' or a FloatChain"
+            )
         if not 0 <= self.stages <= len(CUTS):
             raise ValueError(f"MacPE: wires can be cut by 0..{len(CUTS)} ranks of registers, got stages={self.stages}")
         how = self.accumulator
@@ -72,7 +83,7 @@ class Mac:
     @property
     def _register(self) -> str:
         if isinstance(self.accumulator, nf.FloatChain):
-            style = floating.style_of(self.accumulator, "finite").name
+            style = floating.style_of(self.accumulator, self.specials).name
             return slug(self.accumulator.format.name) + ("" if style == "ties_to_even" else f"_{style}")
         saturate = isinstance(self.accumulator, nf.Integer) and self.accumulator.overflow == "saturate"
         return f"fixed{nf.accumulator_bits(*self.factors, self.accumulator)}{'_saturate' if saturate else ''}"
@@ -112,7 +123,7 @@ def _floating(what: Mac, chain: nf.FloatChain) -> Module:
     m = Build(what.name)
     numbers = products(m, what)
     clear = m.input("clear", 1)
-    style = floating.style_of(chain, "finite")
+    style = floating.style_of(chain, what.specials)
     draw = style.random_bits
     random = late(m, what, m.input("random", draw * what.lanes), "random") if draw else None
     total = m.register("total", fmt.bits)
@@ -137,7 +148,7 @@ def products(m: Build, what: Mac) -> list[Number]:
         pair = []
         for side, fmt, factor, row in zip("ab", (what.a, what.b), what.factors, rows, strict=True):
             code = row[fmt.bits * lane : fmt.bits * (lane + 1)]
-            pair.append(_operand(m, side + _lane(what, lane), fmt, factor, code))
+            pair.append(_operand(m, side + _lane(what, lane), what, fmt, factor, code))
         if "decode" in what.cuts:
             pair = [held_number(m, f"decoded_{side}{_lane(what, lane)}", x) for side, x in zip("ab", pair, strict=True)]
         made = product(m, f"product{_lane(what, lane)}", *pair)
@@ -160,6 +171,7 @@ def held_sign(m: Build, name: str, row: Bits | None) -> Bits | None:
 def held_number(m: Build, name: str, x: Number) -> Number:
     """The number a clock cycle later."""
     parts = {"significand": x.significand, "sign": x.sign, "exponent": x.exponent, "below_zero": x.below_zero}
+    parts |= {"nan": x.nan, "infinite": x.infinite}
     return replace(x, **{part: held_sign(m, f"{name}_{part}", row) for part, row in parts.items()})  # type: ignore[arg-type]
 
 
@@ -170,7 +182,7 @@ def late(m: Build, what: Mac, row: Bits, name: str = "clear") -> Bits:
     return row
 
 
-def _operand(m: Build, name: str, fmt: nf.Scalar, factor: nf.Scalar, code: Bits) -> Number:
+def _operand(m: Build, name: str, what: Mac, fmt: nf.Scalar, factor: nf.Scalar, code: Bits) -> Number:
     """A lane's operand, looked up first where it is a Codebook."""
     if isinstance(fmt, nf.Codebook):
         code = m.leaf(
@@ -181,7 +193,8 @@ def _operand(m: Build, name: str, fmt: nf.Scalar, factor: nf.Scalar, code: Bits)
             contents=table(fmt, factor),
             index=code,
         )
-    return decoded(m, f"decode_{name}", factor, code)
+    x = decoded(m, f"decode_{name}", factor, code)
+    return marked(m, f"special_{name}", factor, code, x) if what.specials == "full" else x
 
 
 @cache

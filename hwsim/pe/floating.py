@@ -27,12 +27,16 @@ import formats as nf
 from formats.cast import Overflow, Rounding
 from hwsim.circuit import Bits, Build, Module, cat, constant
 from hwsim.pe.number import Number, slug
+from hwsim.pe.specials import finished, special_codes, sum_specials
 from hwsim.primitives import log2_ceil
 
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How a register rounds. specials: whether infinities, NaN and overflow are as the formats have them."""
+    """How a register rounds. specials: whether infinities, NaN and overflow are as the formats have them.
+
+    A register that saturates is clamped either way.
+    """
 
     rounding: Rounding = "ties_to_even"
     random_bits: int = 0
@@ -49,10 +53,20 @@ class Style:
     @property
     def name(self) -> str:
         """As part of a module's name."""
-        parts = [self.rounding if not self.random_bits else f"{self.rounding}{self.random_bits}"]
-        return "_".join(
-            [*parts, *(["full"] * self.specials), *([self.overflow] * (self.specials and self.overflow != "overflow"))]
-        )
+        drawn = str(self.random_bits) if self.random_bits else ""
+        full = ["full"] if self.specials else []
+        overflow = [self.overflow] if self.overflow != "overflow" else []
+        return "_".join([self.rounding + drawn, *full, *overflow])
+
+    @property
+    def clamped(self) -> bool:
+        """Whether magnitudes beyond the largest finite one are looked for."""
+        return self.specials or self.overflow != "overflow"
+
+    @property
+    def cast(self) -> nf.Cast:
+        """What the result of an addition goes through."""
+        return nf.Cast(rounding=self.rounding, overflow=self.overflow)
 
 
 def style_of(chain: nf.FloatChain, specials: str) -> Style:
@@ -64,7 +78,7 @@ def style_of(chain: nf.FloatChain, specials: str) -> Style:
 class Addend:
     """What a float adder sees of its addend: bits of the magnitude, its exponent's width and range, its unit.
 
-    zeros: the most leading zeros of a magnitude that is not zero.
+    zeros: the most leading zeros of a magnitude that is not zero. nan, infinite: whether it may be no number.
     """
 
     bits: int
@@ -73,12 +87,15 @@ class Addend:
     high: int
     unit: int
     zeros: int
+    nan: bool = False
+    infinite: bool = False
 
 
 def addend_of(x: Number) -> Addend:
     """The shape of a number in sign and magnitude."""
     width = x.exponent.width if x.exponent is not None else 0
-    return Addend(x.significand.width, width, x.low, x.high, x.unit, x.zeros)
+    special = x.nan is not None, x.infinite is not None
+    return Addend(x.significand.width, width, x.low, x.high, x.unit, x.zeros, *special)
 
 
 def magnitude(m: Build, name: str, x: Number) -> Number:
@@ -103,6 +120,8 @@ def magnitude(m: Build, name: str, x: Number) -> Number:
         high=x.high,
         unit=x.unit,
         zeros=x.significand.width - 1,
+        nan=x.nan,
+        infinite=x.infinite,
     )
 
 
@@ -115,6 +134,7 @@ def float_adder(fmt: nf.Minifloat, style: Style, addend: Addend) -> Module:
     """
     p, size = fmt.trailing_significand_bits + 1, addend.bits
     shape = f"{size}x{addend.exponent_bits}_{addend.low}to{addend.high}_{addend.zeros}zeros"
+    shape += "_nan" * addend.nan + "_infinite" * addend.infinite
     m = Build(f"add_{slug(fmt.name)}_{style.name}_{shape}_unit{'m' if addend.unit < 0 else ''}{abs(addend.unit)}")
     total = m.input("total", fmt.bits)
     significand = m.input("significand", size)
@@ -130,7 +150,19 @@ def float_adder(fmt: nf.Minifloat, style: Style, addend: Addend) -> Module:
     on_top = _choose(m, "top_sign", place.addend_on_top, sign, held["sign"])
     sum_ = _added(m, upper, lower, odd, differ, on_top, place.ordered)
     loose = window - max(p, size) - 1  # places below the window's used ones where the distance is 0 or 1
-    m.output("next", _rounded(m, fmt, style, random, sum_, place.top, differ, loose + 1))
+    negative, packed = _rounded(m, fmt, style, random, sum_, place.top, differ, loose + 1)
+    if not style.specials:
+        m.output("next", coded(m, fmt, style, negative, packed))
+        return m.done()
+    own = special_codes(m, "total", fmt, total)
+    nan, infinite = (
+        m.input(x, 1) if there else None for x, there in (("nan", addend.nan), ("infinite", addend.infinite))
+    )
+    both = sum_specials(m, own, (nan, infinite), differ)
+    if own[1] is not None:
+        turned = _choose(m, "infinite_sign", own[1], held["sign"], sign if infinite is not None else negative)
+        negative = turned if infinite is None or both[1] is None else _choose(m, "any_sign", both[1], turned, negative)
+    m.output("next", coded(m, fmt, style, negative, packed, *both))
     return m.done()
 
 
@@ -290,8 +322,8 @@ def _rounded(
     top: Bits,
     differ: Bits,
     loose: int,
-) -> Bits:
-    """The magnitude, its top bit of the weight of exponent field top + 1, as a code: normalised, rounded, packed.
+) -> tuple[Bits, Bits]:
+    """The magnitude, its top bit of the weight of exponent field top + 1, normalised, rounded, packed; and its sign.
 
     loose: bits at the end that are as the ones moved in from below wherever more than 3 places are lost.
     """
@@ -302,18 +334,38 @@ def _rounded(
     # Down to the smallest exponent field, 1, and no further: beyond, the number stays subnormal and its field is 0.
     steps = _choose(m, "steps", below[-1], top.zero_extend(span)[: zeros.width], zeros)
     normal = _moved_up(m, x, steps, loose)
-    bits = fmt.exponent_bits
-    field = m.leaf("field", "and_gate", width=bits, a=below[:bits], b=normal[-1].repeat(bits))
-    packed = cat(field, normal[width - p : width - 1])
     up = rounded_up(m, style, random, normal[: width - p], normal[width - p], x.negative, x.short)
+    return _sign(m, x, zeros, width, differ), packed_up(m, fmt, style, below, normal[width - p :], up)
+
+
+def packed_up(m: Build, fmt: nf.Minifloat, style: Style, below: Bits, normal: Bits, up: Bits) -> Bits:
+    """Exponent field (less one, where the hidden bit is there) and significand side by side, rounded."""
+    bits = below.width if style.clamped else fmt.exponent_bits
+    row = below.zero_extend(bits)[:bits]
+    field = m.leaf("field", "and_gate", width=bits, a=row, b=normal[-1].repeat(bits))
+    packed = cat(field, normal[:-1])
     # The hidden bit makes the field one more.
-    more = normal[-1].above(p - 1).zero_extend(packed.width)
-    packed = m.leaf("round", "adder", width=packed.width, a=packed, b=cat(more[1:], up))
-    sign = _sign(m, x, zeros, width, differ)
+    more = normal[-1].above(fmt.trailing_significand_bits).zero_extend(packed.width)
+    whole: Bits = m.leaf("round", "adder", width=packed.width, a=packed, b=cat(more[1:], up))
+    return whole
+
+
+def coded(
+    m: Build,
+    fmt: nf.Minifloat,
+    style: Style,
+    negative: Bits,
+    packed: Bits,
+    nan: Bits | None = None,
+    infinite: Bits | None = None,
+) -> Bits:
+    """The code of a rounded magnitude."""
+    if style.clamped:
+        return finished(m, fmt, style.cast, packed, negative, nan, infinite)
     if not fmt.has_minus_zero:
         some = m.leaf("some", "any_bit", width=packed.width, a=packed)
-        sign = m.leaf("own_sign", "and_gate", width=1, a=sign, b=some)
-    return cat(sign, packed)
+        negative = m.leaf("own_sign", "and_gate", width=1, a=negative, b=some)
+    return cat(negative, packed)
 
 
 def _moved_up(m: Build, x: Sum, steps: Bits, loose: int) -> Bits:
@@ -406,7 +458,7 @@ def float_add(
     if x.exponent is not None:
         rows["exponent"] = x.exponent
     rows["sign"] = constant(0, 1) if x.sign is None else x.sign
-    if random is not None:
-        rows["random"] = random
+    optional = {"random": random, "nan": x.nan, "infinite": x.infinite} if style.specials else {"random": random}
+    rows |= {name: row for name, row in optional.items() if row is not None}
     row: Bits = m.module(name, float_adder(fmt, style, addend_of(x)), **rows)
     return row

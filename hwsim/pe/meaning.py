@@ -6,7 +6,7 @@ following(what, total, a, b, clear)     # the register's next content, a code fo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from itertools import product
@@ -25,13 +25,16 @@ from hwsim.pe.circuit import Mac, table
 
 
 @cache
-def values(fmt: nf.Scalar, factor: nf.Scalar) -> tuple[Value | None, ...]:
-    """The value of each code as it meets the multiplier; None for infinities, NaN and codes that do not exist."""
+def values(fmt: nf.Scalar, factor: nf.Scalar, full: bool = False) -> tuple[Value | None, ...]:
+    """The value of each code as it meets the multiplier; None for codes that do not exist.
+
+    full: with infinities and NaN, which are None otherwise.
+    """
     if isinstance(fmt, nf.Codebook):
-        words, own = table(fmt, factor), values(factor, factor)
+        words, own = table(fmt, factor), values(factor, factor, full)
         codes = [(words >> (factor.bits * place)) & ((1 << factor.bits) - 1) for place in range(2**fmt.bits)]
         return tuple(own[code] if place < len(fmt.entries) else None for place, code in enumerate(codes))
-    return tuple(value if isinstance(value, Dyadic) else None for value in fmt.values())
+    return tuple(value if full or isinstance(value, Dyadic) else None for value in fmt.values())
 
 
 def following(what: Mac, total: int, a: Sequence[int], b: Sequence[int], clear: int, random: int = 0) -> int | None:
@@ -39,8 +42,9 @@ def following(what: Mac, total: int, a: Sequence[int], b: Sequence[int], clear: 
 
     random: the lanes' random integers, the first lowest.
     """
+    full = what.specials == "full"
     sides = zip((a, b), (what.a, what.b), what.factors, strict=True)
-    left, right = ([values(fmt, factor)[code] for code in codes] for codes, fmt, factor in sides)
+    left, right = ([values(fmt, factor, full)[code] for code in codes] for codes, fmt, factor in sides)
     if None in left or None in right:
         return None
     if isinstance(what.accumulator, nf.FloatChain):
@@ -65,15 +69,21 @@ def _floating(
 ) -> int | None:
     """Lane after lane. A sum that needs an ulp more than the largest value is outside, however it is rounded."""
     held, bits = register_value(chain.format, total), draws(what)
-    cast = replace(chain.cast, overflow="overflow")
     code = total
     for x, y in zip(left, right, strict=True):
         exact = add(held, multiply(x, y))
-        if not isinstance(exact, Dyadic) or abs(exact.fraction) >= _beyond(chain.format):
-            return None
-        code = encode_value(chain.format, exact, cast, random & ((1 << bits) - 1))
+        code = encode_value(chain.format, exact, chain.cast, random & ((1 << bits) - 1))
         held, random = register_value(chain.format, code), random >> bits
-    return int(code) if isinstance(held, Dyadic) else None
+        if what.specials == "finite" and not (isinstance(held, Dyadic) and _within(chain, exact)):
+            return None
+    return int(code)
+
+
+def _within(chain: nf.FloatChain, exact: Value) -> bool:
+    """Whether a sum is in the register's range, or may be beyond it since it saturates."""
+    if not isinstance(exact, Dyadic):
+        return False
+    return chain.overflow != "overflow" or abs(exact.fraction) < _beyond(chain.format)
 
 
 @cache
@@ -109,7 +119,7 @@ def vectors(what: Mac, count: int, seed: int = 0) -> Vectors:
     """
     rng = np.random.default_rng(seed)
     pools = [
-        np.array([code for code, value in enumerate(values(fmt, factor)) if value is not None])
+        np.array([code for code, value in enumerate(values(fmt, factor, what.specials == "full")) if value is not None])
         for fmt, factor in zip((what.a, what.b), what.factors, strict=True)
     ]
     rows: list[tuple[int, ...]] = []

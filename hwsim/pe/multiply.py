@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hwsim.circuit import Bits, Build
 from hwsim.pe.number import Number
+from hwsim.pe.specials import product_specials
 from hwsim.primitives import log2_ceil
 
 
@@ -20,6 +21,7 @@ def product(m: Build, name: str, a: Number, b: Number) -> Number:
         a=a.significand,
         b=b.significand,
     )
+    nan, infinite = product_specials(m, name, a, b)
     exponent, low, high = _added(m, f"{name}_exponent", a, b)
     return Number(
         significand=significand,
@@ -31,6 +33,8 @@ def product(m: Build, name: str, a: Number, b: Number) -> Number:
         high=high,
         unit=a.unit + b.unit,
         zeros=min(a.zeros + b.zeros + 1, significand.width - 1),
+        nan=nan,
+        infinite=infinite,
     )
 
 

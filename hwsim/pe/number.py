@@ -20,6 +20,7 @@ class Number:
     below_zero: of a two's complement significand, whether it is negative, or a zero made of a negative factor (whose
         sign a float register keeps).
     zeros: the most leading zeros that a significand which is not zero can have.
+    nan, infinite: whether it is no number at all; None where it always is one, or where nobody asks.
     """
 
     significand: Bits
@@ -31,6 +32,8 @@ class Number:
     high: int = 0
     unit: int = 0
     zeros: int = 0
+    nan: Bits | None = None
+    infinite: Bits | None = None
 
     @property
     def positions(self) -> int:
