@@ -241,8 +241,8 @@ def decoder(fmt: nf.Scalar) -> Module:
         for number, (sign, exponent, man, bsig) in enumerate(row):
             contents |= (sign | exponent << 1 | man << 3 | bsig << 4) << (7 * (code | number << fmt.bits))
     m = Build(f"bitmod_decode_{slug(fmt.name)}")
-    row, place = m.input("code", fmt.bits), m.input("term", address - fmt.bits)
-    word = m.leaf("look_up", "lookup", address=address, width=7, contents=contents, index=cat(place, row))
+    bits, place = m.input("code", fmt.bits), m.input("term", address - fmt.bits)
+    word = m.leaf("look_up", "lookup", address=address, width=7, contents=contents, index=cat(place, bits))
     for name, low, high in (("sign", 0, 1), ("exp", 1, 3), ("man", 3, 4), ("bsig", 4, 7)):
         m.output(name, word[low:high])
     return m.done()
