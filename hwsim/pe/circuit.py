@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from functools import cache
 from typing import Literal
 
 import numpy as np
 
 import formats as nf
+from formats.arithmetic.accumulators import product_ulp_exponent
+from formats.arithmetic.exact_values import dyadic
+from formats.arithmetic.multipliers.base import Multiplier
 from formats.called import called
+from formats.exact import Dyadic
 from hwsim.circuit import Bits, Build, Module
 from hwsim.pe import fixed, floating
+from hwsim.pe.lmul import lmul
 from hwsim.pe.multiply import product
 from hwsim.pe.number import Number, decoded, slug
+from hwsim.pe.rounded import rounded
 from hwsim.pe.specials import marked
 
 CUTS = ("product", "decode", "place")  # the longest paths first
@@ -26,6 +33,7 @@ class Mac:
     operand_format: what a Codebook's values are looked up in, rounded to it.
     specials: "finite": infinities and NaN, of operands and register, and sums beyond the register's range do not occur
         (a register that saturates is clamped); "full": all are as the formats have them. For float registers.
+    multiplier: ExactProduct, ShiftOnly of all bits (the same wires), LMul, RoundedProduct.
     stages: ranks of registers before the register's own loop, 0..3: behind the product, the decoders, the shifters.
     """
 
@@ -36,10 +44,13 @@ class Mac:
     operand_format: nf.Scalar | None = None
     stages: int = 0
     specials: Literal["finite", "full"] = "finite"
+    multiplier: Multiplier = field(default_factory=nf.ExactProduct)
 
     def __post_init__(self) -> None:
         if self.specials not in ("finite", "full"):
             raise ValueError(f"MacPE: specials must be finite or full, got {self.specials!r}")
+        _check_multiplier(self.multiplier)
+        self.multiplier.check(*self.factors)
         if self.specials == "full" and not isinstance(self.accumulator, nf.FloatChain):
             raise ValueError(
                 f"MacPE: {self.accumulator} holds no infinity and no NaN; use specials='finite' or a FloatChain"
@@ -70,6 +81,36 @@ class Mac:
         return self.operand_format
 
     @property
+    def register_bits(self) -> int:
+        """Flip-flops of the register."""
+        how = self.accumulator
+        if not isinstance(how, nf.Exact) or _exact(self.multiplier):
+            return nf.accumulator_bits(*self.factors, how)
+        if how.max_terms is None:
+            raise ValueError("MacPE: Exact() has no width; pass Exact(max_terms=...)")
+        return 1 + (how.max_terms * int(self._largest_product() / Fraction(2) ** self.unit)).bit_length()
+
+    @property
+    def unit(self) -> int:
+        """The exponent of a fixed register's last place. An exact one holds all that the multiplier makes."""
+        unit = product_ulp_exponent(*self.factors)
+        if isinstance(self.accumulator, nf.Exact) and not _exact(self.multiplier):
+            return min(unit, self.multiplier.output(*self.factors)[1])
+        return unit
+
+    def _largest_product(self) -> Fraction:
+        """Magnitudes of approximate products grow with both operands', or end at a format's largest value."""
+        how, (a, b) = self.multiplier, self.factors
+        if isinstance(how, nf.RoundedProduct):
+            return Fraction(how.format.max_finite)
+        assert isinstance(how, nf.LMul)
+        if how.form == "integer_add":
+            return Fraction(a.max_finite)
+        product = how.product(dyadic(Fraction(a.max_finite)), dyadic(Fraction(b.max_finite)), a, b)
+        assert isinstance(product, Dyadic)
+        return Fraction(product.fraction)
+
+    @property
     def name(self) -> str:
         """A module's name: operands, register, lanes."""
         sides = [
@@ -78,7 +119,8 @@ class Mac:
         ]
         lanes = [f"{self.lanes}lanes"] if self.lanes > 1 else []
         stages = [f"{self.stages}stages"] if self.stages else []
-        return "_".join(["mac", *sides, self._register, *lanes, *stages])
+        how = [] if _exact(self.multiplier) else [_named(self.multiplier)]
+        return "_".join(["mac", *sides, *how, self._register, *lanes, *stages])
 
     @property
     def _register(self) -> str:
@@ -86,7 +128,28 @@ class Mac:
             style = floating.style_of(self.accumulator, self.specials).name
             return slug(self.accumulator.format.name) + ("" if style == "ties_to_even" else f"_{style}")
         saturate = isinstance(self.accumulator, nf.Integer) and self.accumulator.overflow == "saturate"
-        return f"fixed{nf.accumulator_bits(*self.factors, self.accumulator)}{'_saturate' if saturate else ''}"
+        return f"fixed{self.register_bits}{'_saturate' if saturate else ''}"
+
+
+def _exact(how: Multiplier) -> bool:
+    """Whether products are exact: shifting by a power of two is one way to make them."""
+    return isinstance(how, nf.ExactProduct) or (isinstance(how, nf.ShiftOnly) and how.fraction_bits is None)
+
+
+def _check_multiplier(how: Multiplier) -> None:
+    if not (_exact(how) or isinstance(how, nf.LMul | nf.RoundedProduct)):
+        raise ValueError(f"MacPE: there are wires for ExactProduct, ShiftOnly(), LMul and RoundedProduct, got {how!r}")
+    if isinstance(how, nf.RoundedProduct) and not (how.format.signed and how.format.subnormals):
+        raise ValueError(f"MacPE: products are rounded to a signed format with subnormals, got {how.format.name}")
+
+
+def _named(how: Multiplier) -> str:
+    """A multiplier that is not exact as part of a name."""
+    if isinstance(how, nf.RoundedProduct):
+        return slug(f"rounded {how.format.name} {how.rounding} {how.overflow}")
+    assert isinstance(how, nf.LMul)
+    offset = "" if how.offset is None else f" l{how.offset}"
+    return slug(f"lmul {how.form} {how.policy}{offset}" if how.form == "integer_add" else f"lmul formula{offset}")
 
 
 @cache
@@ -101,14 +164,16 @@ def mac(what: Mac) -> Module:
 
 
 def _fixed(what: Mac) -> Module:
-    width = nf.accumulator_bits(*what.factors, what.accumulator)
+    width = what.register_bits
     saturate = isinstance(what.accumulator, nf.Integer) and what.accumulator.overflow == "saturate"
     m = Build(what.name)
     numbers = products(m, what)
     clear = m.input("clear", 1)
     # Where sums wrap, only the bits that the register keeps count.
     most = None if saturate else width
-    terms = [fixed.placed(m, f"place{_lane(what, lane)}", number, most) for lane, number in enumerate(numbers)]
+    terms = [
+        fixed.placed(m, f"place{_lane(what, lane)}", number, most, what.unit) for lane, number in enumerate(numbers)
+    ]
     term = fixed.summed(m, "lanes", terms, most)
     if "place" in what.cuts:
         term = fixed.Placed(held(m, "placed", term.row), term.signed, held_sign(m, "placed_sign", term.sign))
@@ -145,6 +210,20 @@ def products(m: Build, what: Mac) -> list[Number]:
     rows = [m.input(side, fmt.bits * what.lanes) for side, fmt in (("a", what.a), ("b", what.b))]
     found = []
     for lane in range(what.lanes):
+        full = what.specials == "full"
+        if isinstance(what.multiplier, nf.LMul):
+            codes = [
+                row[width * lane : width * (lane + 1)]
+                for row, width in zip(rows, (what.a.bits, what.b.bits), strict=True)
+            ]
+            names = [f"decoded_{side}{_lane(what, lane)}" for side in "ab"]
+            if "decode" in what.cuts:
+                codes = [held(m, name, code) for name, code in zip(names, codes, strict=True)]
+            fmt = what.factors[0]
+            assert isinstance(fmt, nf.Minifloat)
+            made = lmul(m, f"product{_lane(what, lane)}", what.multiplier, fmt, (codes[0], codes[1]), full)
+            found.append(held_number(m, f"multiplied{_lane(what, lane)}", made) if "product" in what.cuts else made)
+            continue
         pair = []
         for side, fmt, factor, row in zip("ab", (what.a, what.b), what.factors, rows, strict=True):
             code = row[fmt.bits * lane : fmt.bits * (lane + 1)]
@@ -152,6 +231,9 @@ def products(m: Build, what: Mac) -> list[Number]:
         if "decode" in what.cuts:
             pair = [held_number(m, f"decoded_{side}{_lane(what, lane)}", x) for side, x in zip("ab", pair, strict=True)]
         made = product(m, f"product{_lane(what, lane)}", *pair)
+        if isinstance(what.multiplier, nf.RoundedProduct):
+            made = floating.magnitude(m, f"product_size{_lane(what, lane)}", made)
+            made = rounded(m, f"product{_lane(what, lane)}", what.multiplier, made, full)
         found.append(held_number(m, f"multiplied{_lane(what, lane)}", made) if "product" in what.cuts else made)
     return found
 

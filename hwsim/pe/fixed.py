@@ -19,9 +19,15 @@ class Placed:
     sign: Bits | None
 
 
-def placed(m: Build, name: str, x: Number, width: int | None) -> Placed:
-    """The number moved to its place, in as many bits as it can take; at most `width` where only those count."""
+def placed(m: Build, name: str, x: Number, width: int | None, unit: int | None = None) -> Placed:
+    """The number moved to its place, in as many bits as it can take; at most `width` where only those count.
+
+    unit: of the register, where it is not the number's own: what a magnitude has below it is dropped.
+    """
     row = x.significand
+    beside = 0 if unit is None else x.unit + x.low - unit
+    row = row.above(max(beside, 0))
+    width = width if width is None or beside >= 0 else width - beside
     if x.exponent is not None and x.positions:
         needed = min(row.width + x.positions, width or row.width + x.positions)
         # The least exponent is low, not 0: that many places below the register's last are made and dropped, since a
@@ -37,7 +43,9 @@ def placed(m: Build, name: str, x: Number, width: int | None) -> Placed:
             amount=x.exponent[: log2_ceil(x.high + 1)],
         )
         row = moved[x.low :]
-    return Placed(row[: min(row.width, width or row.width)], x.signed, x.sign)
+    row = row[: min(row.width, width or row.width)]
+    row = row[min(-beside, row.width - 1) :] if beside < 0 else row
+    return Placed(row, x.signed, x.sign)
 
 
 @cache

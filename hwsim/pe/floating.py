@@ -142,7 +142,7 @@ def float_adder(fmt: nf.Minifloat, style: Style, addend: Addend) -> Module:
     sign = m.input("sign", 1)
     random = m.input("random", style.random_bits) if style.random_bits else None
     held = _unpack(m, fmt, total)
-    normal, zeros = _normalised(m, significand, addend.zeros)
+    normal, zeros = normalised(m, significand, addend.zeros)
     place = _distance(m, fmt, addend, held, exponent, zeros, normal)
     window = max(p + 1 + style.places, size + 1)
     upper, lower, odd = _aligned(m, held["significand"], normal, place, window)
@@ -188,7 +188,7 @@ class Sum:
     short: Bits | None
 
 
-def _normalised(m: Build, significand: Bits, zeros: int) -> tuple[Bits, Bits | None]:
+def normalised(m: Build, significand: Bits, zeros: int) -> tuple[Bits, Bits | None]:
     """The magnitude moved up until its top bit is 1 (a zero stays zero), and by how much."""
     if not zeros:
         return significand, None
@@ -236,7 +236,7 @@ def _distance(
     most = max(2**fmt.exponent_bits - 1, addend.high + offset)
     least = min(0, addend.low + offset - addend.zeros)
     width = most.bit_length() if ordered else (most - least).bit_length() + 1
-    field = _field(m, exponent, zeros, offset, width)
+    field = field_of(m, exponent, zeros, offset, width)
     something = normal[-1]
     own = held["exponent"].zero_extend(width)
     if ordered:
@@ -257,7 +257,7 @@ def _distance(
     return Placing(on_top, _choose(m, "top", on_top, field, own)[:-1], far, False)
 
 
-def _field(m: Build, exponent: Bits, zeros: Bits | None, offset: int, width: int) -> Bits:
+def field_of(m: Build, exponent: Bits, zeros: Bits | None, offset: int, width: int) -> Bits:
     """exponent - zeros + offset, modulo 2**width."""
     field = exponent.zero_extend(width)[:width]
     if zeros is not None and offset:
@@ -283,12 +283,12 @@ def _aligned(m: Build, held: Bits, significand: Bits, place: Placing, window: in
     upper = _choose(m, "upper", place.addend_on_top, addend, register)
     down = register if place.ordered else register[1:].zero_extend(window)
     other = _choose(m, "other", place.addend_on_top, down, addend)
-    amount = _limited(m, place.far, window)
+    amount = limited(m, place.far, window)
     moved = m.leaf("lower", "sticky_shifter", width=window, positions=2**amount.width - 1, a=other, amount=amount)
     return upper, moved["shifted"], moved["lost"]
 
 
-def _limited(m: Build, far: Bits, window: int) -> Bits:
+def limited(m: Build, far: Bits, window: int) -> Bits:
     """The distance, or all ones where it is beyond what moves everything out of the window."""
     width = log2_ceil(window + 1)
     if far.width <= width:

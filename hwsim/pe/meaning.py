@@ -16,10 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import formats as nf
-from formats.arithmetic.accumulators import product_ulp_exponent
 from formats.arithmetic.exact_values import add
-from formats.arithmetic.multipliers.base import multiply
-from formats.exact import Dyadic, Value
+from formats.exact import Dyadic, Special, Value
 from formats.reference import encode_value
 from hwsim.pe.circuit import Mac, table
 
@@ -42,36 +40,54 @@ def following(what: Mac, total: int, a: Sequence[int], b: Sequence[int], clear: 
 
     random: the lanes' random integers, the first lowest.
     """
+    terms = products(what, a, b)
+    return None if terms is None else _next(what, terms, 0 if clear else total, random)
+
+
+def products(what: Mac, a: Sequence[int], b: Sequence[int]) -> tuple[Value, ...] | None:
+    """What the multiplier makes of one code a lane; None where a code has no value to multiply."""
     full = what.specials == "full"
     sides = zip((a, b), (what.a, what.b), what.factors, strict=True)
     left, right = ([values(fmt, factor, full)[code] for code in codes] for codes, fmt, factor in sides)
     if None in left or None in right:
         return None
+    return tuple(product_value(what, x, y) for x, y in zip(left, right, strict=True))
+
+
+def _next(what: Mac, terms: tuple[Value, ...], total: int, random: int) -> int | None:
+    """The register after the products are added to it."""
     if isinstance(what.accumulator, nf.FloatChain):
-        return _floating(what, what.accumulator, 0 if clear else total, left, right, random)
-    width = nf.accumulator_bits(*what.factors, what.accumulator)
-    held = 0 if clear else total - (total >> (width - 1) << width)
-    unit = Fraction(2) ** product_ulp_exponent(*what.factors)
-    found = held + sum((_product(x, y) for x, y in zip(left, right, strict=True)), Fraction(0)) / unit
-    assert found.denominator == 1
+        return _floating(what, what.accumulator, total, terms, random)
+    width = what.register_bits
+    unit = Fraction(2) ** what.unit
+    found = total - (total >> (width - 1) << width)
+    for term in terms:
+        if not isinstance(term, Dyadic):
+            return None
+        count = term.fraction / unit
+        assert count.denominator == 1 or not isinstance(what.multiplier, nf.ExactProduct)
+        found += int(count)  # toward zero
     if isinstance(what.accumulator, nf.Integer) and what.accumulator.overflow == "saturate":
-        found = min(max(found, Fraction(-(2 ** (width - 1)))), Fraction(2 ** (width - 1) - 1))
-    return int(found) % (1 << width)
+        found = min(max(found, -(2 ** (width - 1))), 2 ** (width - 1) - 1)
+    return found % (1 << width)
 
 
-def _product(x: Any, y: Any) -> Fraction:
-    exact: Fraction = x.fraction * y.fraction
-    return exact
+def product_value(what: Mac, x: Any, y: Any) -> Value:
+    """What the multiplier makes of two values; NaN for a product outside a rounded product's range, if finite."""
+    how = what.multiplier
+    if isinstance(how, nf.RoundedProduct) and what.specials == "finite" and how.overflow == "overflow":
+        exact = x.fraction * y.fraction
+        if abs(exact) >= _beyond(how.format):
+            return Special.NAN
+    return how.product(x, y, *what.factors)
 
 
-def _floating(
-    what: Mac, chain: nf.FloatChain, total: int, left: list[Any], right: list[Any], random: int
-) -> int | None:
+def _floating(what: Mac, chain: nf.FloatChain, total: int, terms: tuple[Value, ...], random: int) -> int | None:
     """Lane after lane. A sum that needs an ulp more than the largest value is outside, however it is rounded."""
     held, bits = register_value(chain.format, total), draws(what)
     code = total
-    for x, y in zip(left, right, strict=True):
-        exact = add(held, multiply(x, y))
+    for term in terms:
+        exact = add(held, term)
         code = encode_value(chain.format, exact, chain.cast, random & ((1 << bits) - 1))
         held, random = register_value(chain.format, code), random >> bits
         if what.specials == "finite" and not (isinstance(held, Dyadic) and _within(chain, exact)):
@@ -143,25 +159,30 @@ def _columns(what: Mac, rows: Sequence[tuple[int, ...]], kind: Any) -> Vectors:
 
 def every_vector(what: Mac) -> Vectors:
     """All finite operands, registers and clears. For a few ten bits of inputs and register together."""
-    width = register_bits(what)
     rows = []
-    for a in range(2 ** (what.a.bits * what.lanes)):
-        for b in range(2 ** (what.b.bits * what.lanes)):
-            lanes = [
-                [(code >> (fmt.bits * lane)) & ((1 << fmt.bits) - 1) for lane in range(what.lanes)]
-                for code, fmt in ((a, what.a), (b, what.b))
-            ]
-            for total in range(2**width):
-                for clear, random in product((0, 1), range(2 ** (draws(what) * what.lanes))):
-                    after = following(what, total, lanes[0], lanes[1], clear, random)
-                    if after is not None:
-                        rows.append((a, b, clear, random, total, after))
+    added: dict[tuple[Any, ...], int | None] = {}  # many operands have one product
+    registers, draw = range(2 ** register_bits(what)), range(2 ** (draws(what) * what.lanes))
+    for a, b in product(*(range(2 ** (fmt.bits * what.lanes)) for fmt in (what.a, what.b))):
+        terms = products(what, _lanes(a, what.a.bits, what.lanes), _lanes(b, what.b.bits, what.lanes))
+        if terms is None:
+            continue
+        for total, clear, random in product(registers, (0, 1), draw):
+            key = (terms, 0 if clear else total, random)
+            if key not in added:
+                added[key] = _next(what, *key)
+            after = added[key]
+            if after is not None:
+                rows.append((a, b, clear, random, total, after))
     return _columns(what, rows, np.int64)
+
+
+def _lanes(packed: int, bits: int, lanes: int) -> list[int]:
+    return [(packed >> (bits * lane)) & ((1 << bits) - 1) for lane in range(lanes)]
 
 
 def register_bits(what: Mac) -> int:
     """Flip-flops of the register."""
-    return nf.accumulator_bits(*what.factors, what.accumulator)
+    return what.register_bits
 
 
 def _random(rng: np.random.Generator, width: int) -> int:

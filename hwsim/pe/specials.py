@@ -83,18 +83,27 @@ def finished(
     """
     width = fmt.magnitude_bits
     largest = constant(fmt.max_magnitude_code, width)
+    # Without infinities what overflows is NaN: the all-ones magnitude, or the code of minus zero.
+    lost = cast.overflow != "saturate" and not fmt.has_infinity and fmt.has_nan
     top = constant(fmt.infinity_code or 0, width) if fmt.has_infinity else largest
+    if lost and fmt.has_two_nans:
+        top, lost = constant(-1, width), False
     if packed.width > width or fmt.max_magnitude_code < 2**width - 1:
         over = m.leaf("overflow", "comparator", width=packed.width, a=largest.zero_extend(packed.width), b=packed)
-        beyond = top
+        beyond, outward = top, None
         if cast.overflow != "overflow" or cast.rounding == "toward_zero":
             beyond = largest
         elif cast.rounding in ("up", "down"):
             inward = (largest, top) if cast.rounding == "up" else (top, largest)
             beyond = _choose(m, "beyond", negative, *inward)
+            outward = negative if cast.rounding == "down" else m.leaf("outward", "inverter", width=1, a=negative)
         packed = _choose(m, "within", over, beyond, packed[:width])
+        if lost and cast.overflow == "overflow" and cast.rounding != "toward_zero":
+            nan = either(m, "nan_beyond", nan, over if outward is None else _both(m, "over_outward", over, outward))
     if infinite is not None:
         packed = _choose(m, "or_infinite", infinite, largest if cast.overflow == "saturate" else top, packed)
+        if lost:
+            nan = either(m, "nan_infinite", nan, infinite)
     if not fmt.has_minus_zero:
         some = m.leaf("some", "any_bit", width=packed.width, a=packed)
         negative = _both(m, "own_sign", negative, some)
