@@ -1,9 +1,9 @@
 """Pre-alignment: floats of a group become integers under the largest exponent among them (iFPU, FIGNA, FIGLUT-I).
 
 The integers then go through integer units: `lookup` tables, add/subtract trees, multipliers.
-FIGLUT (HPCA 2025) says that activations become integer significands of one exponent, the largest. How many places are
-FIGLUT (HPCA 2025): activations become integer significands of one exponent, the largest. How many places are kept
-below the significand, and what becomes of those beyond, it does not say: here `kept` is a parameter, and magnitudes
+FIGLUT (HPCA 2025) says that activations become integer significands of one exponent, the largest. How many places
+are kept below the significand, and what becomes of those beyond, it does not say: here `kept` is a parameter, and
+magnitudes are cut off (assumed).
 """
 
 from __future__ import annotations
