@@ -175,13 +175,15 @@ def _stored(ideal: torch.Tensor, scalar: Any, cast: Cast) -> torch.Tensor:
     lattice = lattice_of(scalar, W32)
     if lattice is None or (lattice.trailing + 2 > W32.trailing and not lattice.exact):
         return value_bits_of(ideal, scalar, cast, ()).view(torch.float64)
-    near = ideal.to(torch.float32)
-    back = near.double()
+    # Through bits that something is done to: a compiler takes float64 to float32 to float64 for nothing at all, and
+    # leaves it out, looking through views.
+    near = ideal.to(torch.float32).view(torch.int32) & -1
+    back = near.view(torch.float32).double()
     if lattice.exact and cast == DEFAULT:
         return back.clamp(max=FLOAT32_MAX)
     if lattice.exact:
-        return (near.view(torch.int32) - (back > ideal).to(torch.int32)).view(torch.float32).double()
-    odd = (near.view(torch.int32) - (back > ideal).to(torch.int32)) | (back != ideal).to(torch.int32)
+        return (near - (back > ideal).to(torch.int32)).view(torch.float32).double()
+    odd = (near - (back > ideal).to(torch.int32)) | (back != ideal).to(torch.int32)
     return value_bits_of(odd.view(torch.float32), scalar, cast, ()).view(torch.float32).double()
 
 
