@@ -20,6 +20,8 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
 def test_examples_run(number: int) -> None:
     if "torch" in EXAMPLES[number]:
         pytest.importorskip("torch", reason="this example needs torch")
+    if ".prove()" in EXAMPLES[number]:
+        pytest.importorskip("pyosys", reason="this example needs yosys: pip install bitcost[rtl]")
     exec(compile(EXAMPLES[number], f"README example {number}", "exec"), {})
 
 
