@@ -288,13 +288,13 @@ def _aligned(m: Build, held: Bits, significand: Bits, place: Placing, window: in
     return upper, moved["shifted"], moved["lost"]
 
 
-def limited(m: Build, far: Bits, window: int) -> Bits:
+def limited(m: Build, far: Bits, window: int, name: str = "") -> Bits:
     """The distance, or all ones where it is beyond what moves everything out of the window."""
     width = log2_ceil(window + 1)
     if far.width <= width:
         return far
-    beyond = m.leaf("beyond", "any_bit", width=far.width - width, a=far[width:])
-    row: Bits = m.leaf("limited", "or_gate", width=width, a=far[:width], b=beyond.repeat(width))
+    beyond = m.leaf(f"{name}beyond", "any_bit", width=far.width - width, a=far[width:])
+    row: Bits = m.leaf(f"{name}limited", "or_gate", width=width, a=far[:width], b=beyond.repeat(width))
     return row
 
 
@@ -451,9 +451,10 @@ def _sign(m: Build, x: Sum, zeros: Bits, width: int, differ: Bits) -> Bits:
 
 
 def float_add(
-    m: Build, name: str, fmt: nf.Minifloat, style: Style, total: Bits, x: Number, random: Bits | None = None
+    m: Build, name: str, fmt: nf.Minifloat, style: Style | Rounding, total: Bits, x: Number, random: Bits | None = None
 ) -> Bits:
-    """The register's next content: total + x."""
+    """The register's next content: total + x. style: a rounding alone stands for finite numbers rounded so."""
+    style = Style(style) if isinstance(style, str) else style
     rows: dict[str, Any] = {"total": total, "significand": x.significand}
     if x.exponent is not None:
         rows["exponent"] = x.exponent
