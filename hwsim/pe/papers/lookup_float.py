@@ -73,6 +73,6 @@ def lookup_float(what: LookupFloat) -> Module:
     total = m.register("total", fmt.bits)
     keep = m.leaf("keep", "inverter", width=1, a=clear)
     held = m.leaf("cleared", "and_gate", width=fmt.bits, a=total, b=keep.repeat(fmt.bits))
-    m.drive("total", floating.float_add(m, "add", fmt, "ties_to_even", held, x))
+    m.drive("total", floating.float_add(m, "add", fmt, floating.Style(), held, x))
     m.output("sum", total)
     return m.done()
