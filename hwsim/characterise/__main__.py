@@ -6,35 +6,91 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
-from hwsim.characterise.cmos import differences, table
+from hwsim.characterise import cmos, mapped
+from hwsim.characterise.libraries import LIBRARIES, Constraints
 from hwsim.pe.catalogue import catalogue
 
-TABLE = Path(__file__).parents[1] / "technology" / "cmos_gates.json"
+TABLES = Path(__file__).parents[1] / "technology"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write, or check, the table."""
-    parser = argparse.ArgumentParser(prog="python -m hwsim.characterise", description=__doc__)
-    parser.add_argument("--pe", action="append", metavar="NAME", help="only this PE (may be given again)")
-    parser.add_argument("--check", action="store_true", help="write nothing; fail where a row is not the table's")
-    parser.add_argument("--all", action="store_true", help="make rows again whose Verilog has not changed, too")
+    """Write, or check, the tables asked for."""
+    parser = _parser()
     asked = parser.parse_args(arguments)
     unknown = sorted(set(asked.pe or ()) - set(catalogue()))
     if unknown:
         parser.error(f"no PE is called {', '.join(unknown)}; there are {', '.join(catalogue())}")
-    held = json.loads(TABLE.read_text(encoding="utf-8")) if TABLE.exists() else {"rows": {}, "leaves": {}}
+    given = (asked.driving_cell, asked.load_ff, asked.period_ps, asked.output)
+    if any(x is not None for x in given) and (None in given or len(asked.liberty) != 1):
+        parser.error("--driving-cell, --load-ff, --period-ps and --output go together, with one --liberty")
+    if not asked.liberty:
+        return _one(asked, TABLES / "cmos_gates.json", None, None)
+    return max(_one(asked, *_found(parser, asked, path)) for path in asked.liberty)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m hwsim.characterise", description=__doc__)
+    parser.add_argument("--liberty", action="append", default=[], metavar="PATH", help="a .lib or .lib.gz, else none")
+    parser.add_argument("--pe", action="append", metavar="NAME", help="only this PE (may be given again)")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail where a row is not the table's")
+    parser.add_argument("--all", action="store_true", help="make rows again whose Verilog has not changed, too")
+    for name, kind, text in (
+        ("--driving-cell", str, "drives each input, for a library that is not known here"),
+        ("--load-ff", float, "on each output, likewise"),
+        ("--period-ps", float, "that abc maps for, likewise"),
+        ("--output", Path, "the table's file, likewise"),
+    ):
+        parser.add_argument(name, type=kind, help=text)
+    return parser
+
+
+def _found(parser: argparse.ArgumentParser, asked: Any, path: str) -> tuple[Path, str, Constraints]:
+    """The table of a library, its file and the constraints."""
+    from hwsim.liberty.cells import read_library
+
+    if asked.output is not None:
+        own = Constraints(
+            table=asked.output.stem, period_ps=asked.period_ps, driving_cell=asked.driving_cell, load_ff=asked.load_ff
+        )
+        return asked.output, path, own
+    try:
+        name = read_library(path).name
+    except (OSError, ValueError) as error:
+        parser.error(f"{path}: {error}")
+    if name not in LIBRARIES:
+        parser.error(
+            f"library {name} is not one of {', '.join(LIBRARIES)}: say --driving-cell, --load-ff, --period-ps, --output"
+        )
+    return TABLES / f"{LIBRARIES[name].table}.json", path, LIBRARIES[name]
+
+
+def _one(asked: Any, file: Path, liberty: str | None, constraints: Constraints | None) -> int:
+    """Make one table, and write or check it."""
+    held: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"rows": {}}
     again = None if asked.check or asked.all else held
-    made = table(asked.pe, leaves=not asked.pe, held=again, tell=lambda line: print(line, flush=True))
+    if liberty is None or constraints is None:
+        made = cmos.table(
+            asked.pe, leaves=not asked.pe, held=again if again and "leaves" in again else None, tell=_tell
+        )
+    else:
+        made = mapped.table(liberty, constraints, asked.pe, held=again, tell=_tell)
     if asked.check:
-        wrong = differences(held, made)
-        print("\n".join(wrong) or f"{len(made['rows'])} PEs and {len(made['leaves'])} leaves as in {TABLE.name}")
+        wrong = cmos.differences(held, made)
+        print("\n".join(wrong) or f"{len(made['rows'])} PEs as in {file.name}")
         return int(bool(wrong))
     if asked.pe:
-        made = {**held, **made, "rows": held["rows"] | made["rows"], "leaves": held["leaves"]}
-    TABLE.write_text(json.dumps(made, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    print(f"{len(made['rows'])} PEs in {TABLE.name}")
+        made = {**held, **made, "rows": held["rows"] | made["rows"]} | (
+            {"leaves": held["leaves"]} if "leaves" in held else {}
+        )
+    file.write_text(json.dumps(made, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    print(f"{len(made['rows'])} PEs in {file.name}")
     return 0
+
+
+def _tell(line: str) -> None:
+    print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -95,8 +95,8 @@ def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str
     """Rows of the second table that are not those of the first, said one a line."""
     found = []
     for part in ("rows", "leaves"):
-        for name, made in second[part].items():
-            held = first[part].get(name)
+        for name, made in second.get(part, {}).items():
+            held = first.get(part, {}).get(name)
             if held is None:
                 found.append(f"{name}: not in the table")
             elif held != made:
