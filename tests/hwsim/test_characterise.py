@@ -1,0 +1,102 @@
+"""Tables of a library: one PE by a library of a page, its figures put together from the parts that made them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import formats as nf
+from hwsim.characterise.libraries import Constraints
+from hwsim.pe.catalogue import catalogue
+from hwsim.pe.circuit import Mac
+from hwsim.pe.stimulus import OPERANDS, stimulus
+from tests.hwsim.liberty.tiny import TEXT
+
+pytest.importorskip("pyosys", reason="pyosys is not installed: pip install bitcost[rtl]")
+from hwsim.characterise.__main__ import main
+from hwsim.characterise.mapped import table
+from hwsim.liberty.cells import parse_library
+
+NAME = "mac_int4_int4_fixed16"
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("library") / "tiny.lib"
+    path.write_text(TEXT, encoding="utf-8")
+    return path
+
+
+def test_a_row_holds_what_its_netlist_is_made_of(library: Path) -> None:
+    cells = parse_library(TEXT)
+    made = table(str(library), Constraints(table="tiny", period_ps=1000, driving_cell="BUF", load_ff=1.0), [NAME])
+    row = made["rows"][NAME]
+    assert made["library"] == cells.name
+    assert row["status"] in ("proved", "tested")
+    assert row["flip_flops"] == 16
+    assert row["area_um2"] == pytest.approx(sum(cells[kind].area_um2 * n for kind, n in row["cells"].items()), rel=1e-5)
+    assert row["gate_equivalents"] == pytest.approx(row["area_um2"] / cells.nand2.area_um2, rel=1e-5)
+    for operands in OPERANDS:
+        assert 0 < row["zero_delay_fj"][operands] <= row["energy_fj"][operands] * 1.001
+    assert row["energy_fj"]["weight_held"] < row["energy_fj"]["normal"]
+    # A second run takes the row over; another library's does not.
+    again = table(
+        str(library), Constraints(table="tiny", period_ps=1000, driving_cell="BUF", load_ff=1.0), [NAME],
+        held={**made, "rows": {NAME: {**row, "area_um2": 1.0}}},
+    )  # fmt: skip
+    assert again["rows"][NAME]["area_um2"] == 1.0
+
+
+def test_the_command_writes_and_checks(library: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "tiny.json"
+    how = ["--liberty", str(library), "--driving-cell", "BUF", "--load-ff", "1", "--period-ps", "1000",
+           "--output", str(output), "--pe", "mac_int2_int8_fixed16"]  # fmt: skip
+    assert main(how) == 0
+    assert main([*how, "--check"]) == 0
+    held = json.loads(output.read_text(encoding="utf-8"))
+    held["rows"]["mac_int2_int8_fixed16"]["area_um2"] += 1
+    output.write_text(json.dumps(held), encoding="utf-8")
+    assert main([*how, "--check"]) == 1
+    assert "area_um2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--pe", "mac"], "no PE is called mac; there are mac_int8"),
+        (["--liberty", "/nowhere.lib"], "no Liberty file at /nowhere.lib"),
+        (["--load-ff", "3"], "go together, with one --liberty"),
+    ],
+)
+def test_the_command_says_what_it_lacks(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert said in capsys.readouterr().err
+
+
+def test_an_unknown_library_needs_its_constraints(library: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--liberty", str(library)])
+    assert "say --driving-cell, --load-ff, --period-ps, --output" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("operands", OPERANDS)
+def test_operands_are_codes_of_finite_values(operands: str) -> None:
+    what = Mac(a=nf.get("e4m3fn"), b=nf.get("uint4"), accumulator=nf.Exact(max_terms=256), lanes=2)  # type: ignore[arg-type]
+    drawn = stimulus(what, operands, 500)  # type: ignore[arg-type]
+    lanes = [np.array([int(word) >> (8 * lane) & 255 for word in drawn["a"]]) for lane in (0, 1)]
+    assert all(np.isfinite(nf.decode_codes("e4m3fn", codes, np.float64)).all() for codes in lanes)
+    assert (lanes[0] != lanes[1]).any()
+    changes = int((np.diff(drawn["b"].astype(np.int64)) != 0).sum())
+    assert changes <= 8 if operands == "weight_held" else changes > 300
+    assert drawn["clear"].sum() == 2
+
+
+def test_every_listed_pe_has_operands() -> None:
+    for listed in catalogue().values():
+        assert len(stimulus(listed.what, "normal", 3)["a"]) == 4
+    with pytest.raises(ValueError, match="operands must be one of uniform, normal"):
+        stimulus(listed.what, "gaussian", 3)  # type: ignore[arg-type]
