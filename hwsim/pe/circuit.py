@@ -17,6 +17,7 @@ from formats.called import called
 from formats.exact import Dyadic
 from hwsim.circuit import Bits, Build, Module
 from hwsim.pe import fixed, floating
+from hwsim.pe.aligned import aligned_step, check_aligned
 from hwsim.pe.lmul import lmul
 from hwsim.pe.multiply import product
 from hwsim.pe.number import Number, decoded, slug
@@ -50,6 +51,14 @@ class Mac:
         if self.specials not in ("finite", "full"):
             raise ValueError(f"MacPE: specials must be finite or full, got {self.specials!r}")
         _check_multiplier(self.multiplier)
+        if not isinstance(self.accumulator, nf.Integer | nf.Exact | nf.FloatChain | nf.Aligned):
+            raise ValueError(
+                f"MacPE: there are wires for Integer, Exact, FloatChain and Aligned registers, got {self.accumulator}"
+            )
+        if isinstance(self.accumulator, nf.Aligned):
+            check_aligned(self.accumulator, self.factors, self.lanes)
+            if not _exact(self.multiplier):
+                raise ValueError(f"MacPE: a matrix unit's products are exact, got {self.multiplier!r}")
         self.multiplier.check(*self.factors)
         if self.specials == "full" and not isinstance(self.accumulator, nf.FloatChain):
             raise ValueError(
@@ -127,6 +136,8 @@ class Mac:
         if isinstance(self.accumulator, nf.FloatChain):
             style = floating.style_of(self.accumulator, self.specials).name
             return slug(self.accumulator.format.name) + ("" if style == "ties_to_even" else f"_{style}")
+        if isinstance(self.accumulator, nf.Aligned):
+            return slug(repr(self.accumulator))
         saturate = isinstance(self.accumulator, nf.Integer) and self.accumulator.overflow == "saturate"
         return f"fixed{self.register_bits}{'_saturate' if saturate else ''}"
 
@@ -160,6 +171,8 @@ def mac(what: Mac) -> Module:
     """
     if isinstance(what.accumulator, nf.FloatChain):
         return _floating(what, what.accumulator)
+    if isinstance(what.accumulator, nf.Aligned):
+        return _aligned(what, what.accumulator)
     return _fixed(what)
 
 
@@ -201,6 +214,20 @@ def _floating(what: Mac, chain: nf.FloatChain) -> Module:
         drawn = None if random is None else random[draw * lane : draw * (lane + 1)]
         value = floating.float_add(m, f"add{_lane(what, lane)}", fmt, style, value, addend, drawn)
     m.drive("total", value)
+    m.output("sum", total)
+    return m.done()
+
+
+def _aligned(what: Mac, how: nf.Aligned) -> Module:
+    m = Build(what.name)
+    numbers = products(m, what)
+    clear = late(m, what, m.input("clear", 1))
+    if "place" in what.cuts:
+        raise ValueError(f"MacPE: a step of {how} is cut by at most 2 ranks of registers, got stages={what.stages}")
+    total = m.register("total", how.format.bits)
+    keep = m.leaf("keep", "inverter", width=1, a=clear)
+    held_ = m.leaf("cleared", "and_gate", width=total.width, a=total, b=keep.repeat(total.width))
+    m.drive("total", aligned_step(m, how, numbers, held_))
     m.output("sum", total)
     return m.done()
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 import formats as nf
 from formats.arithmetic.exact_values import add
+from formats.arithmetic.reference_steps import Pair, step
 from formats.exact import Dyadic, Special, Value
 from formats.reference import encode_value
 from hwsim.pe.circuit import Mac, table
@@ -44,20 +45,27 @@ def following(what: Mac, total: int, a: Sequence[int], b: Sequence[int], clear: 
     return None if terms is None else _next(what, terms, 0 if clear else total, random)
 
 
-def products(what: Mac, a: Sequence[int], b: Sequence[int]) -> tuple[Value, ...] | None:
+def products(what: Mac, a: Sequence[int], b: Sequence[int]) -> tuple[Any, ...] | None:
     """What the multiplier makes of one code a lane; None where a code has no value to multiply."""
     full = what.specials == "full"
     sides = zip((a, b), (what.a, what.b), what.factors, strict=True)
     left, right = ([values(fmt, factor, full)[code] for code in codes] for codes, fmt, factor in sides)
-    if None in left or None in right:
+    pairs = [(x, y) for x, y in zip(left, right, strict=True) if x is not None and y is not None]
+    if len(pairs) < what.lanes:
         return None
-    return tuple(product_value(what, x, y) for x, y in zip(left, right, strict=True))
+    if isinstance(what.accumulator, nf.Aligned):  # aligns by its operands' exponents
+        return tuple(Pair(x, y) for x, y in pairs)
+    return tuple(product_value(what, x, y) for x, y in pairs)
 
 
-def _next(what: Mac, terms: tuple[Value, ...], total: int, random: int) -> int | None:
+def _next(what: Mac, terms: tuple[Any, ...], total: int, random: int) -> int | None:
     """The register after the products are added to it."""
     if isinstance(what.accumulator, nf.FloatChain):
         return _floating(what, what.accumulator, total, terms, random)
+    if isinstance(what.accumulator, nf.Aligned):
+        how = what.accumulator
+        after = step(terms, register_value(how.format, total), what.factors, how, what.multiplier)
+        return int(encode_value(how.format, after)) if isinstance(after, Dyadic) else None
     width = what.register_bits
     unit = Fraction(2) ** what.unit
     found = total - (total >> (width - 1) << width)
@@ -209,7 +217,7 @@ def _register(what: Mac, rng: np.random.Generator, a: list[int], b: list[int]) -
     if kind < 0.5 or answer is None:
         return [0, 1, 1 << (width - 1), (1 << width) - 1, (1 << (width - 1)) - 1][int(rng.integers(5))]
     near = int(rng.integers(-3, 4))
-    if isinstance(what.accumulator, nf.FloatChain):
+    if isinstance(what.accumulator, nf.FloatChain | nf.Aligned):
         top = 1 << (width - 1)
         return ((answer + near) % (2 * top)) ^ top
     return (near - answer) % (1 << width)

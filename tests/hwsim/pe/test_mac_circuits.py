@@ -47,6 +47,7 @@ SAMPLED = {
     "e4m3fn x e2m1fn -> float32": of("e4m3fn", "e2m1fn", FLOAT("float32")),
     "e5m2 x e5m2 -> float16": of("e5m2", "e5m2", FLOAT("float16")),
     "bfloat16 x bfloat16 -> float32": of("bfloat16", "bfloat16", FLOAT("float32")),
+    "int8 x int2 -> 24": of("int8", "int2", nf.Integer(24)),
     "float16 x int4 -> float32": of("float16", "int4", FLOAT("float32")),
     "float16 x float16 -> float32, toward zero": of("float16", "float16", FLOAT("float32", rounding="toward_zero")),
     "nf4 x int8 -> e8m13": of("nf4", "int8", FLOAT("e8m13:ieee"), operand_format=nf.get("bfloat16")),
