@@ -66,6 +66,7 @@ def flat(module: Module) -> Flat:
         waiting = [use for use in waiting if id(use) not in done]
     widths = [wire.width for use in uses for _, wire in use.outputs]
     widths += [row.width for use in uses for _, row in use.inputs] + [wire.width for wire in module.inputs]
+    widths += [row.width for row in outputs.values()]
     return Flat(tuple(ordered), registers, tuple(outputs.items()), max(widths, default=1))
 
 
