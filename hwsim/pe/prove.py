@@ -11,14 +11,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 import formats as nf
-from formats.arithmetic.accumulators import product_ulp_exponent
-from formats.exact import Dyadic
 from hwsim.circuit import Bits, Module, Wire, flat, reset
 from hwsim.circuit.bits import Slice
 from hwsim.circuit.module import sources
@@ -70,8 +67,8 @@ def prove(
 def _adds(what: Mac) -> bool:
     """Whether a cycle adds one product to a register that wraps, and does nothing else."""
     how = what.accumulator
-    wraps = not (isinstance(how, nf.Integer) and how.overflow == "saturate")
-    return not isinstance(how, nf.FloatChain) and wraps and what.lanes == 1 and not what.stages
+    wraps = isinstance(how, nf.Exact) or (isinstance(how, nf.Integer) and how.overflow != "saturate")
+    return wraps and what.lanes == 1 and not what.stages
 
 
 def _everything(what: Mac, made: Synthesis, models: Mapping[str, CellModel], subject: Subject) -> Proof:
@@ -168,23 +165,17 @@ def _literals(row: Bits, words: Mapping[str, list[int]]) -> list[int]:
 
 
 def _wrong_addend(what: Mac, module: Module, added: Mapping[str, Bits]) -> dict[str, int] | None:
-    """A pair of codes for which the integer model does not add the exact product; None where there is none."""
+    """A pair of codes for which the integer model does not add what the meaning does to 0; None where there is none."""
     codes, width = _codes(what), register_bits(what)
     a, b = (grid.reshape(-1) for grid in np.meshgrid(codes["a"], codes["b"], indexing="ij"))
     on = rows(module, {"a": a, "b": b, "clear": 0}, reset(module), added)
     got = [int(x) for x in on["b"]]
     if "subtract" in added:
         got = [-x if negative else x for x, negative in zip(got, on["subtract"].tolist(), strict=True)]
-    unit = Fraction(2) ** product_ulp_exponent(*what.factors)
-    left, right = (
-        {code: value.fraction for code, value in enumerate(values(fmt, factor)) if isinstance(value, Dyadic)}
-        for fmt, factor in zip((what.a, what.b), what.factors, strict=True)
-    )
-    scaled = {code: value / unit for code, value in left.items()}
     for x, y, found in zip(a.tolist(), b.tolist(), got, strict=True):
-        exact = scaled[x] * right[y]
-        if exact.denominator != 1 or (int(exact) - found) % (1 << width):
-            return {"a": x, "b": y, "got addend": found % (1 << width), "expected addend": int(exact) % (1 << width)}
+        expected = following(what, 0, [x], [y], 1)  # None where a wrapped product is no number: it does not occur
+        if expected is not None and (expected - found) % (1 << width):
+            return {"a": x, "b": y, "got addend": found % (1 << width), "expected addend": expected}
     return None
 
 
@@ -213,7 +204,8 @@ def _through_ranks(
             [(int(inputs[side][cycle]) >> (fmt.bits * lane)) & ((1 << fmt.bits) - 1) for lane in range(what.lanes)]
             for side, fmt in (("a", what.a), ("b", what.b))
         ]
-        after = following(what, total, lanes[0], lanes[1], int(inputs["clear"][cycle]))
+        random = int(inputs["random"][cycle]) if "random" in inputs else 0
+        after = following(what, total, lanes[0], lanes[1], int(inputs["clear"][cycle]), random)
         if after is None:
             break
         total = after

@@ -84,3 +84,13 @@ def test_pairs_drawn_at_random_are_proved(seed: int) -> None:
             sides.append(nf.Minifloat(exponent_bits=exponent, trailing_significand_bits=trailing, specials="none"))
     pe = hw.MacPE(a=sides[0], b=sides[1], accumulator=nf.Exact(max_terms=int(rng.integers(2, 300))))
     assert prove(pe.wiring).status == "proved"
+
+
+def test_approximate_products_and_matrix_units_are_what_they_mean() -> None:
+    e4m3 = nf.get("e4m3fn")
+    lmul = Mac(a=e4m3, b=e4m3, accumulator=nf.Exact(max_terms=16), multiplier=nf.LMul("integer_add"))  # type: ignore[arg-type]
+    assert prove(lmul, count=300).status == "proved"
+    unit = Mac(a=e4m3, b=e4m3, accumulator=nf.Aligned(1, 13, "float16"))  # type: ignore[arg-type]
+    assert prove(unit, count=300).status == "tested"
+    drawn = replace(CHAIN, accumulator=nf.FloatChain("float16", "stochastic_a", random_bits=4), stages=1)
+    assert prove(drawn, count=300).status == "tested"
