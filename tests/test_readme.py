@@ -140,3 +140,16 @@ def test_the_arithmetic_figures_are_the_committed_runs() -> None:
     assert f"{dots / 1e6:.0f} million dot products" in text
     library = [item for part in ("library fp8", "library 16") for item in run[part].values()]
     assert f"{sum(item['differ'] == 0 for item in library)} of {len(library)} whole products" in text
+
+
+def test_the_cost_of_arithmetic_is_the_committed_run() -> None:
+    rows = {(row["label"], row["operands"]): row for row in read_csv(ROOT / "studies/results/arithmetic_cost.csv").rows}
+    memory = read_csv(ROOT / "studies/results/arithmetic_cost_memory.csv").rows
+    text = " ".join(TEXT.split())
+    exact, hopper, chain = (rows[name, "e4m3fn"]["cosine_mean"] for name in ("exact", "hopper_fp8", "bfloat16 chain"))
+    assert f"exact sums keep a mean cosine of {exact:.4f}" in text
+    assert f"`hopper_fp8` {hopper:.4f}, a bfloat16 rounding after every product {chain:.4f}" in text
+    shape = "x".join(str(memory[0][size]) for size in ("m", "k", "n"))
+    most = max(float(str(row["beyond_mib"])) for row in memory)
+    assert f"a product of {shape} takes at most {most:.0f} MiB beyond its operands and result" in text
+    assert "`python -m studies arithmetic_cost`" in text

@@ -17,6 +17,7 @@ from studies import arithmetic_cost, product_memory
 from studies.common import Progress, read_csv
 from studies.workloads import minilm
 
+RESULTS = Path(arithmetic_cost.__file__).parent / "results"
 no_peaks = pytest.mark.skipif(product_memory.unavailable() is not None, reason=str(product_memory.unavailable()))
 
 
@@ -104,3 +105,31 @@ def test_without_minilm_memory_is_measured_and_the_remedy_named(
     met = {row["case"]: row["met"] for row in read_csv(tmp_path / "arithmetic_cost_memory.csv").rows}
     assert met == {case: case != "exact" for case in product_memory.CASES}
     assert not (tmp_path / "arithmetic_cost.csv").exists()
+
+
+def test_committed_tables_are_whole_and_consistent(tmp_path: Path) -> None:
+    table = read_csv(RESULTS / "arithmetic_cost.csv")
+    assert [(row["label"], row["operands"]) for row in table.rows] == [
+        ("float32", "float32"),
+        *((case.label, case.operands) for case in arithmetic_cost.CASES),
+    ]
+    assert not table.header["git_hash"].endswith("-dirty")
+    assert "2 threads" in table.header["conditions"]
+    for row, case in zip(table.rows[1:], arithmetic_cost.CASES, strict=True):
+        assert row["how"] == ", ".join(f"{key}={value}" for key, value in case.how.items())
+        assert row["bar_s"] == case.bar_s
+    for row in table.rows:
+        assert row["texts"] == 300
+        assert (row["linear_mmac"], row["attention_mmac"]) == pytest.approx(work_of(300))
+        assert row["gmacs"] * row["wall_s"] * 1e3 == pytest.approx(sum(work_of(300)))  # type: ignore[operator]
+        assert row["process_s"] <= 2.2 * row["wall_s"], "two threads"  # type: ignore[operator]
+        assert row["met"] is (None if row["bar_s"] is None else row["wall_s"] < row["bar_s"])  # type: ignore[operator]
+    memory = read_csv(RESULTS / "arithmetic_cost_memory.csv").rows
+    assert [row["case"] for row in memory] == list(product_memory.CASES)
+    for row in memory:
+        assert (row["m"], row["k"], row["n"]) == arithmetic_cost.SHAPE
+        assert (row["operands_mib"], row["result_mib"]) == (144.0, 36.0)
+        assert row["met"] is (row["beyond_mib"] <= row["bar_mib"])  # type: ignore[operator]
+    arithmetic_cost.draw(RESULTS / "arithmetic_cost.csv", tmp_path)
+    for suffix in ("png", "svg"):
+        assert (tmp_path / f"arithmetic_cost.{suffix}").stat().st_size > 10_000
