@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -9,10 +10,12 @@ import numpy as np
 import pytest
 
 import formats as nf
-from hwsim.characterise.libraries import Constraints
+import hwsim as hw
+from hwsim.characterise.libraries import LIBRARIES, Constraints
 from hwsim.pe.catalogue import catalogue
 from hwsim.pe.circuit import Mac
 from hwsim.pe.stimulus import OPERANDS, stimulus
+from hwsim.rtl.writer import verilog
 from tests.hwsim.liberty.tiny import TEXT
 
 pytest.importorskip("pyosys", reason="pyosys is not installed: pip install bitcost[rtl]")
@@ -100,3 +103,35 @@ def test_every_listed_pe_has_operands() -> None:
         assert len(stimulus(listed.what, "normal", 3)["a"]) == 4
     with pytest.raises(ValueError, match="operands must be one of uniform, normal"):
         stimulus(listed.what, "gaussian", 3)  # type: ignore[arg-type]
+
+
+TABLES = sorted(
+    path
+    for path in (Path(hw.__file__).parent / "technology").glob("*.json")
+    if "sha256" in json.loads(path.read_text(encoding="utf-8"))
+)
+
+
+@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
+def test_committed_tables_are_of_the_verilog_of_today(path: Path) -> None:
+    held = json.loads(path.read_text(encoding="utf-8"))
+    assert set(held["rows"]) == set(catalogue())
+    assert held["library"] in LIBRARIES
+    for name, row in held["rows"].items():
+        assert row["status"] in ("proved", "tested")
+        assert row["source"] == hashlib.sha256(verilog(catalogue()[name].module()).encode()).hexdigest(), name
+
+
+def test_the_first_measurements_of_a_130_nm_library_agree() -> None:
+    """Areas of other Verilog for the same functions, proved too: the first ones this project had (measured.json)."""
+    first = json.loads((TABLES[0].parent / "measured.json").read_text(encoding="utf-8"))["area"]["ihp130"]
+    now = json.loads((TABLES[0].parent / "ihp130.json").read_text(encoding="utf-8"))["rows"]
+    same = {"mac_i8i8": "mac_int8_int8_fixed32", "mac_i4i8": "mac_int4_int8_fixed32",
+            "mac_i2i8": "mac_int2_int8_fixed32", "mac_i4i4": "mac_int4_int4_fixed32",
+            "mac_i4i4a16": "mac_int4_int4_fixed16", "mac_i8i8a24": "mac_int8_int8_fixed24",
+            "dot4_i8i8": "mac_int8_int8_fixed32_4lanes", "dot4_i4i4": "mac_int4_int4_fixed32_4lanes",
+            "mac_e4m3_fp32": "mac_e4m3fn_e4m3fn_float32", "mac_bf16_fp32": "mac_bfloat16_bfloat16_float32",
+            "mac_fp16_fp32": "mac_float16_float16_float32"}  # fmt: skip
+    for old, new in same.items():
+        assert first[old]["proved"]
+        assert 0.9 < now[new]["area_um2"] / first[old]["area_um2"] < 1.1, new
