@@ -9,6 +9,7 @@ import pytest
 
 import formats as nf
 import hwsim as hw
+from hwsim.characterise import fit
 from hwsim.pe.catalogue import catalogue
 from hwsim.technology import gate_model
 
@@ -29,22 +30,22 @@ def test_every_row_is_proved_or_tested_and_of_the_verilog_of_today() -> None:
 
 
 def test_the_coefficients_are_the_fit() -> None:
-    found = gate_model.fit()
+    found = fit.fit()
     assert found["coefficients"] == pytest.approx(COEFFICIENTS["coefficients"], rel=1e-3)
     assert found["interval"] == pytest.approx(COEFFICIENTS["interval"], abs=1e-3)
 
 
 def test_families_left_out_are_within_the_bars() -> None:
-    seen = gate_model.sample()
-    errors = np.abs(gate_model.left_out(seen))
+    seen = fit.sample()
+    errors = np.abs(fit.left_out(seen))
     assert np.median(errors) <= 0.10
     assert errors.max() <= 0.25
     assert COEFFICIENTS["interval"] <= 0.20
     # The check can fail: a fit to multiplexers alone is far off.
-    blind = gate_model.Sample(
+    blind = fit.Sample(
         seen.names, seen.families, seen.terms * [0, 0, 1, 0, 0], seen.gates, seen.leaf_terms, seen.leaf_gates
     )
-    assert np.median(np.abs(gate_model.left_out(blind))) > 0.3
+    assert np.median(np.abs(fit.left_out(blind))) > 0.3
 
 
 def test_a_pe_of_the_table_has_its_gates_and_others_an_interval() -> None:
