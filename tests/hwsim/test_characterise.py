@@ -122,10 +122,11 @@ def test_committed_tables_are_of_the_verilog_of_today(path: Path) -> None:
         assert row["source"] == hashlib.sha256(verilog(catalogue()[name].module()).encode()).hexdigest(), name
 
 
-def test_the_first_measurements_of_a_130_nm_library_agree() -> None:
+@pytest.mark.parametrize("table_name", ["ihp130", "gt2n"])
+def test_the_first_measurements_agree(table_name: str) -> None:
     """Areas of other Verilog for the same functions, proved too: the first ones this project had (measured.json)."""
-    first = json.loads((TABLES[0].parent / "measured.json").read_text(encoding="utf-8"))["area"]["ihp130"]
-    now = json.loads((TABLES[0].parent / "ihp130.json").read_text(encoding="utf-8"))["rows"]
+    first = json.loads((TABLES[0].parent / "measured.json").read_text(encoding="utf-8"))["area"][table_name]
+    now = json.loads((TABLES[0].parent / f"{table_name}.json").read_text(encoding="utf-8"))["rows"]
     same = {"mac_i8i8": "mac_int8_int8_fixed32", "mac_i4i8": "mac_int4_int8_fixed32",
             "mac_i2i8": "mac_int2_int8_fixed32", "mac_i4i4": "mac_int4_int4_fixed32",
             "mac_i4i4a16": "mac_int4_int4_fixed16", "mac_i8i8a24": "mac_int8_int8_fixed24",
