@@ -170,8 +170,12 @@ class Formats:
             named_accumulator(self.accumulator)
         if self.multiplier is not None:
             named_multiplier(self.multiplier)
+        if self.accumulator is not None:
+            how = named_accumulator(self.accumulator)
+        else:  # the PE's, or formats.matmul's own: a chain takes every order
+            how = nf.FloatChain()
         check_kinds(
-            named_accumulator("exact" if self.accumulator is None else self.accumulator),
+            how,
             nf.Sequential() if self.order is None else self.order,
             "dequantize_first" if self.scaling is None else self.scaling,
         )
