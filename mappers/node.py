@@ -170,10 +170,8 @@ class Formats:
             named_accumulator(self.accumulator)
         if self.multiplier is not None:
             named_multiplier(self.multiplier)
-        if self.accumulator is not None:
-            how = named_accumulator(self.accumulator)
-        else:  # the PE's, or formats.matmul's own: a chain takes every order
-            how = nf.FloatChain()
+        # Where none is named it is the PE's, or formats.matmul's own: a chain takes every order.
+        how = nf.FloatChain() if self.accumulator is None else named_accumulator(self.accumulator)
         check_kinds(
             how,
             nf.Sequential() if self.order is None else self.order,
