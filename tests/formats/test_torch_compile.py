@@ -7,6 +7,9 @@ C++ compiler.
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -78,7 +81,12 @@ def test_every_rounding_is_traced(rounding: Any) -> None:
 
 @needs_compiler
 def test_inductor() -> None:
-    check_compiled("inductor", "mxfp4")  # the slow tests do all kinds: a first compilation takes twenty seconds
+    """In a process of its own: after tests that start yosys the compiled gradient of this very call came out wrong, the
+    values right. Not understood yet; a process that only compiles has never shown it. The slow tests do all kinds."""
+    code = "from tests.formats.test_torch_compile import check_compiled; check_compiled('inductor', 'mxfp4')"
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
 
 
 @needs_compiler
