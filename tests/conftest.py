@@ -1,7 +1,9 @@
-"""For every test: one thread, repeatable hypothesis runs, and GPU tests that say why they are skipped."""
+"""For every test: one thread, repeatable hypothesis runs, Python's own way of loading libraries, and GPU tests that say
+why they are skipped."""
 
 import functools
 import os
+import sys
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -17,6 +19,9 @@ settings.register_profile(
 settings.load_profile("bitcost")
 
 
+_load_flags = sys.getdlopenflags() if hasattr(sys, "getdlopenflags") else 0
+
+
 @functools.cache
 def why_no_gpu() -> str | None:
     """Why GPU tests cannot run here; None where they can."""
@@ -30,6 +35,9 @@ def why_no_gpu() -> str | None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a test marked gpu where there is no CUDA device."""
+    """Undo what importing pyosys does to all later imports (formats/torch_ops/symbols.py says what comes of it), and
+    skip a test marked gpu where there is no CUDA device."""
+    if hasattr(sys, "setdlopenflags"):
+        sys.setdlopenflags(_load_flags)
     if item.get_closest_marker("gpu") is not None and (reason := why_no_gpu()) is not None:
         pytest.skip(reason)

@@ -24,6 +24,7 @@ from formats.scalar import Scalar
 from formats.torch_ops.blocks import check_blocks, quantize_blocks
 from formats.torch_ops.lattice import lattice_of
 from formats.torch_ops.scalar import beyond, codes_of, prepared_dtype, value_bits_of
+from formats.torch_ops.symbols import check_symbols
 from formats.torch_ops.table import tensor_count, tensors_of
 from formats.torch_ops.words import W32, W64, widen
 
@@ -60,29 +61,21 @@ def quantize(
     Raises NotImplementedError for formats without a tensor path, and ValueError for nan="raise" where a NaN could
     raise: neither compiled code nor a GPU may look at the data. Nor can an infinity raise where formats.quantize does:
     it makes NaN of every element that its scale is for.
+    Raises RuntimeError under torch.compile on a CPU where kernels would be taken for one another (symbols.py).
     Stochastic rounding draws by an element's place in the tensor it is given: under torch.vmap that is the sample, so
     all samples of a batch draw the same numbers. Quantise the batch as one tensor for others.
     """
     given = isinstance(tensor_amax, torch.Tensor)
     if isinstance(tensor_amax, torch.Tensor) and tensor_amax.numel() != 1:
         raise TypeError(f"quantize: tensor_amax must be one number, got a tensor of shape {tuple(tensor_amax.shape)}")
-    number = _program(
-        "quantize",
-        *_name_or_place(fmt),
-        axis,
-        _fields(cast),
-        pad,
-        None if given else tensor_amax,
-        x.dtype,
-        str(x.device),
-    )
+    number = _number("quantize", x, fmt, cast, x.dtype, axis, pad, None if given else tensor_amax)
     tables = _tables(x, number)
     return _run(x, number, tensor_amax if given else None, *tables)  # type: ignore[no-any-return]
 
 
 def encode_codes(fmt: Scalar | str, x: torch.Tensor, cast: Any = None) -> torch.Tensor:
     """The codes of x in a scalar format, unpacked, in x's shape: uint8 up to 8 bits, then uint16, uint32, int64."""
-    number = _program("encode_codes", *_name_or_place(fmt), -1, _fields(cast), False, None, x.dtype, str(x.device))
+    number = _number("encode_codes", x, fmt, cast, x.dtype)
     return _run(x, number, None, *_tables(x, number))  # type: ignore[no-any-return]
 
 
@@ -92,8 +85,26 @@ def decode_codes(fmt: Scalar | str, codes: torch.Tensor, dtype: torch.dtype = to
     codes: integers 0 <= code < 2**bits, which is not looked at: of other integers the low bits are read, and a code
     beyond a codebook's last entry is NaN.
     """
-    number = _program("decode_codes", *_name_or_place(fmt), -1, None, False, None, dtype, str(codes.device))
+    number = _number("decode_codes", codes, fmt, None, dtype)
     return _run(codes, number, None, *_tables(codes, number))  # type: ignore[no-any-return]
+
+
+def _number(
+    door: str,
+    x: torch.Tensor,
+    fmt: Any,
+    cast: Any,
+    dtype: torch.dtype,
+    axis: int = -1,
+    pad: bool = False,
+    amax: Any = None,
+) -> int:
+    """The number of a call's program."""
+    if torch.compiler.is_dynamo_compiling() and x.device.type == "cpu":
+        _check_symbols(door)
+    return _program(  # type: ignore[no-any-return]
+        door, *_name_or_place(fmt), axis, _fields(cast), pad, amax, dtype, str(x.device)
+    )
 
 
 def _fields(cast: Any) -> Any:
@@ -134,6 +145,9 @@ def _described(fmt: Any, cast: Any, door: str) -> tuple[Any, Cast]:
 def _is_whole(fmt: Any) -> bool:
     """Whether a dataclass instance has its fields; anything else is for `get` to judge."""
     return not is_dataclass(fmt) or all(hasattr(fmt, field.name) for field in fields(fmt))
+
+
+_check_symbols = torch._dynamo.assume_constant_result(check_symbols)  # type: ignore[no-untyped-call]
 
 
 @torch._dynamo.assume_constant_result  # type: ignore[untyped-decorator]
