@@ -7,7 +7,6 @@ Quotients are float32 divisions as there; errors are summed in float64, where th
 
 from __future__ import annotations
 
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -20,15 +19,13 @@ from formats.cast import Cast
 from formats.elements import Choice, is_scalar
 from formats.minifloat import Minifloat
 from formats.plans.scalar import decode_tables
+from formats.recipes.chooser import Chooser, choose, parts_of, selector_plane
 from formats.recipes.common import float32_blocks, scalar_element, tensor_amax
 from formats.recipes.tries import (
-    Chooser,
     float32_quotients,
     magnitudes_of,
     one_level,
-    parts_of,
     searching,
-    selector_plane,
     stored,
     tried,
     write,
@@ -81,31 +78,12 @@ def _bitmod_begin(whole: Whole) -> tuple[Any, Codes]:
     """Choices and float32 scales of all blocks where other blocks have a say: 5 bytes a block, and as many a candidate
     where more blocks than fit into a slab choose together.
     """
-    fmt, cut, parts = whole.format, whole.cut, parts_of(whole.format)
+    fmt, cut = whole.format, whole.cut
     chooser = Chooser(fmt, cut)
     if not (chooser.gathers or isinstance(fmt.scale.format, Scaled)):
         return None, {}
-    blocks, selected = prod(cut.grid), []
-    pick, kept = np.empty(blocks, np.uint8), np.empty((len(parts) if chooser.gathers else 1, blocks), F32)
-    for some in whole.parts():
-        _, errors, scales = _bitmod_tries(some, chooser)
-        if chooser.gathers:
-            chooser.gather(some, errors)
-            kept[:, some.numbers] = scales
-        else:
-            chosen = chooser.pick(some, errors)
-            selected.append(chooser.selector(some, chosen))
-            pick[some.numbers], kept[0, some.numbers] = chosen, scales[chosen, np.arange(chosen.size)]
-    if chooser.gathers:
-        for some in whole.parts():
-            chosen = chooser.picked(some)
-            pick[some.numbers], kept[0, some.numbers] = chosen, kept[:, some.numbers][chosen, np.arange(chosen.size)]
-    found = two_level_scales(fmt, kept[0].reshape(cut.grid))
-    if chooser.gathers:
-        found |= chooser.gathered()
-    elif selected and selected[0]:
-        found["selector"] = np.concatenate([each["selector"].reshape(-1) for each in selected])
-    return (pick, kept[0]), found
+    pick, scale, selector = choose(whole, chooser, F32, lambda some: _bitmod_tries(some, chooser)[1:])
+    return (pick, scale), two_level_scales(fmt, scale.reshape(cut.grid)) | selector
 
 
 def two_level_scales(fmt: Scaled, scale: NDArray[np.float32]) -> Codes:

@@ -11,10 +11,9 @@ from formats.block import Scaled
 from formats.called import called
 from formats.cast import Cast
 from formats.elements import is_scalar
+from formats.rules.finite import check_float32, settled
 from formats.rules.recipe import Whole
 from formats.scalar import Scalar
-
-FLT_MAX = np.finfo(np.float32).max
 
 
 def float32_blocks(blocks: NDArray[Any], fmt: Scaled, cast: Cast) -> NDArray[np.float32]:
@@ -22,23 +21,9 @@ def float32_blocks(blocks: NDArray[Any], fmt: Scaled, cast: Cast) -> NDArray[np.
 
     float64 input is rounded to float32 first: published recipes are defined on it.
     """
-    if np.isnan(blocks).any():
-        if cast.nan == "raise":
-            raise ValueError(
-                f"encode: x holds NaN, and rule {fmt.rule!r} of {called(fmt)} cannot scale a block by it; "
-                "pass cast=Cast(nan='zero'), or remove the NaN"
-            )
-        blocks = np.where(np.isnan(blocks), blocks.dtype.type(0), blocks)
-    if np.isinf(blocks).any():
-        raise ValueError(
-            f"encode: x holds an infinity, and rule {fmt.rule!r} of {called(fmt)} has no finite scale for it; "
-            "clip x first"
-        )
-    if blocks.size and np.abs(blocks).max() > FLT_MAX:
-        raise ValueError(
-            f"encode: x reaches {np.abs(blocks).max():g}, and {called(fmt)} is computed in float32, up to 3.40282e+38; "
-            "scale x first"
-        )
+    blocks = settled(blocks, fmt, cast)
+    if blocks.size:
+        check_float32(np.abs(blocks).max(), fmt)
     return blocks.astype(np.float32, copy=False)
 
 
@@ -63,11 +48,7 @@ def tensor_amax(whole: Whole) -> np.float32:
     1 where it is infinite: that is refused with its block, after any NaN.
     """
     amax = whole.amax()
-    if np.isfinite(amax) and amax > FLT_MAX:
-        raise ValueError(
-            f"encode: x reaches {amax:g}, and {called(whole.format)} is computed in float32, up to 3.40282e+38; "
-            "scale x first"
-        )
+    check_float32(amax, whole.format)
     return np.float32(amax if np.isfinite(amax) else 1.0)
 
 

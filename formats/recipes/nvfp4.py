@@ -18,8 +18,9 @@ from formats.blocks.blocking import Cut
 from formats.called import called
 from formats.cast import DEFAULT
 from formats.minifloat import Minifloat
-from formats.recipes.common import FLT_MAX, float32_blocks, magnitudes, tensor_amax
+from formats.recipes.common import float32_blocks, magnitudes, tensor_amax
 from formats.recipes.tries import one_level
+from formats.rules.finite import FLT_MAX
 from formats.rules.nvfp4 import block_scales, tensor_scales
 from formats.rules.recipe import Blocks, Codes, Places, Recipe, Whole, one_a_block
 from formats.scalar import Scalar

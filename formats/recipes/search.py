@@ -6,7 +6,6 @@ LLM-FP4 0598c95c fp_linear.py.
 
 from __future__ import annotations
 
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -20,15 +19,13 @@ from formats.cast import Cast
 from formats.elements import Pair, candidates_of, is_scalar
 from formats.exact import floor_log2
 from formats.plans.scalar import code_dtype
+from formats.recipes.chooser import Chooser, choose, parts_of, selector_plane
 from formats.recipes.common import finite_blocks, float32_blocks, scalar_element, tensor_amax
 from formats.recipes.tries import (
-    Chooser,
     absmax_scale,
     magnitudes_of,
     one_level,
-    parts_of,
     searching,
-    selector_plane,
     stored,
     tried,
     write,
@@ -88,33 +85,17 @@ def _absmax_begin(whole: Whole) -> tuple[Any, Codes]:
     if not isinstance(inner, Scaled):
         return _one_level.begin(whole)
     chooser, parts, tops = Chooser(fmt, cut), parts_of(fmt), _absmax_tops(fmt)
-    blocks = prod(cut.grid)
-    kept = np.empty((len(parts) if chooser.gathers else 1, blocks))
-    pick, selected = np.empty(blocks, np.uint8), []
-    for some in whole.parts():
+
+    def best(some: Blocks) -> tuple[Array, Array]:
         x = finite_blocks(some.x, fmt, some.cast)
         amax = magnitudes_of(x)
         ideal = [quotients(amax[:, None], np.full(amax.shape, float(top))).reshape(1, -1) for top in tops]
-        errors, scales = tried(some, x, parts, ideal, chooser.criterion)
-        if chooser.gathers:
-            chooser.gather(some, errors)
-            kept[:, some.numbers] = scales
-        else:
-            chosen = chooser.pick(some, errors)
-            selected.append(chooser.selector(some, chosen))
-            pick[some.numbers], kept[0, some.numbers] = chosen, scales[chosen, np.arange(chosen.size)]
-    if chooser.gathers:
-        for some in whole.parts():
-            chosen = chooser.picked(some)
-            pick[some.numbers] = chosen
-            kept[0, some.numbers] = kept[:, some.numbers][chosen, np.arange(chosen.size)]
-    held = block_codec.encode(kept[0].reshape(cut.grid), inner, -1, Cast(), True, positive=True)
+        return tried(some, x, parts, ideal, chooser.criterion)
+
+    pick, scale, selector = choose(whole, chooser, FLOAT64, best)
+    held = block_codec.encode(scale.reshape(cut.grid), inner, -1, Cast(), True, positive=True)
     named = {"scale" + ("" if key == "codes" else f".{key}"): plane for key, plane in held.planes.items()}
-    found = {key: plane.codes for key, plane in named.items()}
-    if chooser.gathers:
-        found |= chooser.gathered()
-    elif selected and selected[0]:
-        found["selector"] = np.concatenate([each["selector"].reshape(-1) for each in selected])
+    found = {key: plane.codes for key, plane in named.items()} | selector
     return (pick, block_codec.Part(fmt.scale, "scale", named, cut)), found
 
 

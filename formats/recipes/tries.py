@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from formats.block import Field, Scaled
-from formats.blocks.blocking import Cut, field_cut, owners
+from formats.blocks.blocking import Cut
 from formats.blocks.relative import quotients
 from formats.called import called
 from formats.cast import Cast
-from formats.elements import Choice, Pair, candidates_of, is_scalar
-from formats.fixed_point import FixedPoint
+from formats.elements import Choice, Pair
 from formats.plans.scalar import code_dtype, decode_tables
+from formats.recipes.chooser import Chooser, Tried, parts_of, selector_plane
 from formats.rules.recipe import Blocks, Codes, Index, Large, Places, Recipe, Whole, WritePiece, one_a_block
 from formats.scalar import Scalar
 from formats.scalars import codec as scalar_codec
@@ -30,11 +30,9 @@ FLOAT64 = np.dtype(np.float64)
 FLOAT32_END = 2.0**128 - 2.0**103  # from here on float32 rounds to infinity
 HUGE = 2.0**110  # a search of scales beyond it looks whether what it finds is a float32
 PIECE = 1 << 16  # elements whose quotients and codes stay in cache together
-GROUP = 1 << 20  # elements of a group of blocks that is held at once
 
 Array = NDArray[Any]
 Divide = Callable[[Array, NDArray[np.float64]], Array]
-Tried = Scalar | Pair
 
 
 def float32_quotients(x: Array, scale: NDArray[np.float64]) -> Array:
@@ -198,89 +196,6 @@ def _check_float32(x: Array, codes: Array, scale: NDArray[np.float64], element: 
             f"encode: x reaches {np.abs(x).max():g}, and under every scale that {fmt.rule!r} tries for {called(fmt)} "
             "its codes would decode to more than float32 holds; scale x first"
         )
-
-
-def parts_of(fmt: Scaled) -> tuple[Tried, ...]:
-    """What a block's elements may be: the candidates of a Choice, a Pair, or the one scalar."""
-    if isinstance(fmt.element, Pair):
-        return (fmt.element,)
-    if not (isinstance(fmt.element, Choice) or is_scalar(fmt.element)):
-        raise ValueError(f"encode: rule {fmt.rule!r} takes scalars, a Choice or a Pair, got {called(fmt)}")
-    return candidates_of(fmt.element)
-
-
-def selector_plane(fmt: Scaled, cut: Cut) -> Places:
-    """The plane "selector" of a Choice, one a group of blocks; nothing for other elements."""
-    if not isinstance(fmt.element, Choice):
-        return {}
-    return {"selector": (FixedPoint(bits=fmt.element.selector_bits, signed=False), _groups(fmt, cut).grid)}
-
-
-def _groups(fmt: Scaled, cut: Cut) -> Cut:
-    """How the array is cut into groups of blocks that choose together."""
-    assert isinstance(fmt.element, Choice)
-    return field_cut(cut, None if fmt.element.block in (None, fmt.block) else fmt.element.block)
-
-
-class Chooser:
-    """The choice of an element for each group of blocks: by the sum (or the largest) of its blocks' smallest errors.
-
-    Groups that fit into a slab are chosen with their blocks; for larger ones errors are gathered over the array first.
-    """
-
-    def __init__(self, fmt: Scaled, cut: Cut) -> None:
-        self._fmt, self._cut = fmt, cut
-        self.criterion = fmt.element.criterion if isinstance(fmt.element, Choice) else "mse"
-        self._outer = _groups(fmt, cut) if isinstance(fmt.element, Choice) else cut
-        self.gathers = self._outer is not cut and self._outer.size > GROUP
-        groups = prod(self._outer.grid) if self.gathers else 0
-        self._total = np.zeros((len(parts_of(fmt)), groups))
-
-    @property
-    def together(self) -> tuple[int, ...]:
-        """Extents of what is chosen together within a slab."""
-        return self._cut.extent if self.gathers or self._outer is self._cut else self._outer.extent
-
-    def gather(self, some: Blocks, errors: Array) -> None:
-        """Add the errors [elements, blocks] of some blocks."""
-        owner = owners(self._cut, self._outer, some.first, some.x.shape[0])
-        _add(self._total, errors, owner, self.criterion)
-
-    def picked(self, some: Blocks) -> NDArray[np.int64]:
-        """Number of the element of each of some blocks, once all errors are gathered."""
-        owner = owners(self._cut, self._outer, some.first, some.x.shape[0])
-        return np.asarray(self._total.argmin(axis=0)[owner])
-
-    def pick(self, some: Blocks, errors: Array) -> NDArray[np.int64]:
-        """The same from the errors of these blocks, which are whole groups."""
-        if self._outer is self._cut:
-            return np.asarray(errors.argmin(axis=0), np.int64)
-        outer = _groups(self._fmt, some.cut)
-        owner = owners(some.cut, outer, 0, some.x.shape[0])
-        total = np.zeros((errors.shape[0], prod(outer.grid)))
-        _add(total, errors, owner, self.criterion)
-        return np.asarray(total.argmin(axis=0)[owner], np.int64)
-
-    def selector(self, some: Blocks, pick: NDArray[np.int64]) -> Codes:
-        """Codes of the plane "selector" for some blocks, which are whole groups."""
-        if not isinstance(self._fmt.element, Choice):
-            return {}
-        chosen = pick
-        if self._outer is not self._cut:
-            outer = _groups(self._fmt, some.cut)
-            chosen = np.zeros(prod(outer.grid), np.int64)
-            chosen[owners(some.cut, outer, 0, pick.size)] = pick
-        return {"selector": chosen.astype(code_dtype(self._fmt.element.selector_bits))}
-
-    def gathered(self) -> Codes:
-        """The same of all groups."""
-        assert isinstance(self._fmt.element, Choice)
-        return {"selector": self._total.argmin(axis=0).astype(code_dtype(self._fmt.element.selector_bits))}
-
-
-def _add(total: Array, errors: Array, owner: NDArray[np.int64], criterion: str) -> None:
-    for row, each in zip(total, errors, strict=True):
-        (np.add if criterion == "mse" else np.maximum).at(row, owner, each)
 
 
 # Blocks, made finite, and the format -> per element the scales to try, [steps, blocks], as they are stored.

@@ -18,8 +18,9 @@ from formats.called import called
 from formats.cast import Cast
 from formats.elements import Nested, is_scalar
 from formats.plans.scalar import code_dtype
-from formats.recipes.common import FLT_MAX, float32_blocks
+from formats.recipes.common import float32_blocks
 from formats.recipes.tries import FLOAT32_END, PIECE, float32_quotients, magnitudes_of, one_level, stored, write
+from formats.rules.finite import FLT_MAX
 from formats.rules.recipe import Blocks, Codes, Places, Recipe, Whole, one_a_block
 from formats.scalar import Scalar
 from formats.scalars import codec as scalar_codec

@@ -17,12 +17,11 @@ from formats.called import called
 from formats.cast import DEFAULT, Cast
 from formats.minifloat import Minifloat
 from formats.plans.scalar import FLOAT32, decode_tables, minifloat_plan, runs_on_bits
+from formats.rules.finite import FLT_MAX, check_float32, settled
 from formats.rules.recipe import Index, Recipe, Whole, one_a_block
 from formats.rules.statistics import magnitudes
 from formats.scalar import Scalar
 from formats.scalars import codec as scalar_codec
-
-FLT_MAX = np.finfo(np.float32).max
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,21 +74,11 @@ def _begin(whole: Whole) -> tuple[Any, dict[str, NDArray[Any]]]:
     inner, outer = _levels(whole.format)
     element: Any = whole.format.element
     amax = whole.amax()
-    if amax > float(FLT_MAX) and np.isfinite(amax):
-        raise ValueError(
-            f"encode: x reaches {amax:g}, and {called(whole.format)} is computed in float32, up to 3.40282e+38; "
-            "scale x first"
-        )
+    check_float32(amax, whole.format)
     # An infinity is refused with its block, after any NaN.
     tensor = tensor_scales(amax if np.isfinite(amax) else 1.0, inner, element)
     codes = scalar_codec.encode_codes(outer, np.array([tensor.tensor_scale], np.float32), DEFAULT)
     return tensor, {"scale.scale": codes}
-
-
-def _infinite(fmt: Scaled) -> ValueError:
-    return ValueError(
-        f"encode: x holds an infinity, and rule {fmt.rule!r} of {called(fmt)} has no finite scale for it; clip x first"
-    )
 
 
 def _encode(
@@ -101,18 +90,9 @@ def _encode(
         scales = _fused(blocks, fmt, cast, inner, codes, tensor)
         if scales is not None:
             return {"scale": scales}
-    settled = blocks
-    if np.isnan(blocks).any():
-        if cast.nan == "raise":
-            raise ValueError(
-                f"encode: x holds NaN, and rule {fmt.rule!r} of {called(fmt)} cannot scale a block by it; "
-                "pass cast=Cast(nan='zero'), or remove the NaN"
-            )
-        settled = np.where(np.isnan(blocks), blocks.dtype.type(0), blocks)
-    if np.isinf(settled).any():
-        raise _infinite(fmt)
+    finite = settled(blocks, fmt, cast)
     with np.errstate(over="ignore"):
-        single = np.clip(settled, -FLT_MAX, FLT_MAX).astype(np.float32)
+        single = np.clip(finite, -FLT_MAX, FLT_MAX).astype(np.float32)
         amax = magnitudes(single)
         scale_codes, factor = block_scales(amax, tensor, inner)
         scaled = blocks.astype(np.float32, copy=False) * factor[:, None]

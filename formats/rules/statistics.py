@@ -17,6 +17,7 @@ from formats.called import called
 from formats.cast import Cast
 from formats.fixed_point import FixedPoint
 from formats.plans.scalar import code_dtype
+from formats.rules.finite import settled
 from formats.rules.job import Job, PlaneWriter, check_written
 from formats.rules.scales import FLOAT32_END, ScaleStore
 from formats.scalar import Scalar
@@ -167,19 +168,7 @@ class StatisticEncoder:
         parts = self._statistic.measure(blocks)
         if all(np.isfinite(part).all() for part in parts):
             return parts, True
-        if np.isnan(blocks).any():
-            if cast.nan == "raise":
-                raise ValueError(
-                    f"encode: x holds NaN, and rule {fmt.rule!r} of {called(fmt)} cannot scale a block by it; "
-                    "pass cast=Cast(nan='zero'), or remove the NaN"
-                )
-            blocks = np.where(np.isnan(blocks), blocks.dtype.type(0), blocks)
-        if np.isinf(blocks).any():
-            raise ValueError(
-                f"encode: x holds an infinity, and rule {fmt.rule!r} of {called(fmt)} has no finite scale for it; "
-                "clip x first"
-            )
-        return self._statistic.measure(blocks), False
+        return self._statistic.measure(settled(blocks, fmt, cast)), False
 
 
 def _check_fields(fmt: Scaled) -> None:

@@ -254,7 +254,7 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
                    "rules.powers.SLAB", "rules.recipe.LIMIT", "rules.recipe.PIECE"):  # fmt: skip
         monkeypatch.setattr(f"formats.{module}", 1 << 12)
     monkeypatch.setattr("formats.rules.job.Job.pieces.__defaults__", (1 << 12,))
-    monkeypatch.setattr("formats.recipes.tries.GROUP", 1 << 12)
+    monkeypatch.setattr("formats.recipes.chooser.GROUP", 1 << 12)
     for encoder in (powers.PowerEncoder, recipe.RecipeEncoder, statistics.StatisticEncoder):
         monkeypatch.setattr(encoder, "limit", 1 << 12)
 
