@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from formats.arithmetic.aligned import Aligned
 from formats.arithmetic.register_format import accumulator_format, described
 from formats.exact import whole
 from formats.minifloat import Minifloat
@@ -160,3 +161,6 @@ class PairwiseStep:
 
     def __repr__(self) -> str:
         return described(self, ("terms", "format"), {"flush": False})
+
+
+Steps = Aligned | AlignedGroups | AlignedLate | PairwiseStep  # take several products at once

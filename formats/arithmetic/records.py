@@ -18,7 +18,7 @@ def kinds() -> Mapping[str, Any]:
     """Every accumulator, order and multiplier description, by the name of its class."""
     package = "formats.arithmetic"
     folder = import_module(f"{package}.multipliers")
-    modules = [f"{package}.{name}" for name in ("accumulators", "matrix_units", "orders")]
+    modules = [f"{package}.{name}" for name in ("accumulators", "orders")]
     modules += [f"{folder.__name__}.{module.name}" for module in iter_modules(folder.__path__)]
     found = (item for module in modules for item in vars(import_module(module)).values())
     return {item.__name__: item for item in found if isinstance(item, type) and is_dataclass(item)}
