@@ -12,6 +12,7 @@ from hwsim.characterise import cmos, mapped
 from hwsim.characterise.libraries import LIBRARIES, Constraints
 from hwsim.pe.catalogue import catalogue
 
+WRITTEN_EVERY = 8  # PEs
 TABLES = Path(__file__).parents[1] / "technology"
 
 
@@ -67,26 +68,43 @@ def _found(parser: argparse.ArgumentParser, asked: Any, path: str) -> tuple[Path
 
 
 def _one(asked: Any, file: Path, liberty: str | None, constraints: Constraints | None) -> int:
-    """Make one table, and write or check it."""
+    """Make one table, and write or check it. Written every few PEs, so that a later one's error loses nothing."""
     held: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"rows": {}}
+    names = list(catalogue()) if asked.pe is None else asked.pe
     again = None if asked.check or asked.all else held
-    if liberty is None or constraints is None:
-        made = cmos.table(
-            asked.pe, leaves=not asked.pe, held=again if again and "leaves" in again else None, tell=_tell
-        )
-    else:
-        made = mapped.table(liberty, constraints, asked.pe, held=again, tell=_tell)
     if asked.check:
+        made = _made(asked, liberty, constraints, names, again)
         wrong = cmos.differences(held, made)
         print("\n".join(wrong) or f"{len(made['rows'])} PEs as in {file.name}")
-        return int(bool(wrong))
-    if asked.pe:
-        made = {**held, **made, "rows": held["rows"] | made["rows"]} | (
-            {"leaves": held["leaves"]} if "leaves" in held else {}
-        )
-    file.write_text(json.dumps(made, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    print(f"{len(made['rows'])} PEs in {file.name}")
-    return 0
+        return int(bool(wrong) or len(made["rows"]) < len(names))
+    missing: list[str] = []
+    for start in range(0, len(names), WRITTEN_EVERY):
+        some = names[start : start + WRITTEN_EVERY]
+        made = _made(asked, liberty, constraints, some, again)
+        held = {**held, **made} | {part: held.get(part, {}) | made[part] for part in ("rows", "leaves") if part in made}
+        missing += [name for name in some if name not in made["rows"]]
+        _write(file, held)
+    if asked.pe is None:  # what is no longer listed goes
+        held["rows"] = {name: row for name, row in held["rows"].items() if name in catalogue()}
+        if "leaves" in held:
+            used = {leaf.module_name for listed in catalogue().values() for leaf in listed.module().leaves()}
+            held["leaves"] = {name: row for name, row in held["leaves"].items() if name in used}
+        _write(file, held)
+    print(f"{len(held['rows'])} PEs in {file.name}" + (f"; not {', '.join(missing)}" if missing else ""))
+    return int(bool(missing))
+
+
+def _made(
+    asked: Any, liberty: str | None, constraints: Constraints | None, names: list[str], held: dict[str, Any] | None
+) -> dict[str, Any]:
+    if liberty is None or constraints is None:
+        known = held if held and "leaves" in held else None
+        return cmos.table(names, leaves=not asked.pe, held=known, tell=_tell)
+    return mapped.table(liberty, constraints, names, held=held, tell=_tell)
+
+
+def _write(file: Path, table: dict[str, Any]) -> None:
+    file.write_text(json.dumps(table, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _tell(line: str) -> None:

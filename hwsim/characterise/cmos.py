@@ -8,7 +8,6 @@ from typing import Any
 
 from hwsim.circuit import Build, Module
 from hwsim.pe.catalogue import Listed, catalogue
-from hwsim.pe.prove import prove
 from hwsim.primitives import Leaf, primitive
 from hwsim.rtl.writer import verilog
 from hwsim.rtl.yosys import CmosGates, Synthesis, synthesise
@@ -24,19 +23,24 @@ def row(name: str, listed: Listed, held: Mapping[str, Any] | None = None) -> dic
     module = listed.module()
     text = verilog(module)
     if held is not None and held["source"] == hashlib.sha256(text.encode()).hexdigest():
-        return dict(held)
+        return {**held, **about(listed)}
     made = synthesise(text, module.name, CmosGates())
-    proof = prove(listed.what, made)
+    proof = listed.check(made)
     if proof.status not in ("proved", "tested"):
         raise ArithmeticError(f"characterise: {name} is {proof.status}: {proof.counterexample}")
     return {
-        "family": listed.family,
+        **about(listed),
         **_gates(made),
         "source": hashlib.sha256(text.encode()).hexdigest(),
         "status": proof.status,
         "vectors": proof.vectors,
         "certificate": proof.digest,
     }
+
+
+def about(listed: Listed) -> dict[str, Any]:
+    """What of a row is not synthesised: family; terms, a fraction that is no integer as its text."""
+    return {"family": listed.family, "terms": int(listed.terms) if listed.terms.denominator == 1 else str(listed.terms)}
 
 
 def leaf_row(leaf: Leaf) -> dict[str, Any]:
@@ -56,7 +60,7 @@ def table(
     held: Mapping[str, Any] | None = None,
     tell: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """PEs (all listed ones where none are named) and every leaf they are made of.
+    """PEs (all listed ones where none are named) and every leaf they are made of. One that is wrong is left out.
 
     held: an older table of the same yosys, whose rows of unchanged Verilog are taken over. tell: gets a line a PE.
     """
@@ -66,7 +70,11 @@ def table(
     listed = {name: catalogue()[name] for name in (catalogue() if names is None else names)}
     rows: dict[str, Any] = {}
     for name, one in listed.items():
-        rows[name] = row(name, one, known["rows"].get(name))
+        try:
+            rows[name] = row(name, one, known["rows"].get(name))
+        except ArithmeticError as error:
+            tell(str(error))
+            continue
         tell(f"{name}: {rows[name]['gate_equivalents']:g} GE, {rows[name]['status']}")
     parts = {leaf.module_name: leaf for one in listed.values() for leaf in one.module().leaves()}
     return {

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Any
 
+from hwsim.characterise.cmos import about
 from hwsim.characterise.libraries import Constraints
 from hwsim.liberty.cells import Library, read_library
 from hwsim.liberty.energy import energy_per_cycle
 from hwsim.liberty.models import functions
 from hwsim.liberty.timing import Conditions, static_timing
 from hwsim.pe.catalogue import Listed, catalogue
-from hwsim.pe.prove import prove
-from hwsim.pe.stimulus import OPERANDS, stimulus
+from hwsim.pe.stimulus import OPERANDS
 from hwsim.rtl.writer import verilog
 from hwsim.rtl.yosys import Liberty, Synthesis, synthesise
 
@@ -30,9 +31,12 @@ def table(
     held: Mapping[str, Any] | None = None,
     tell: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """Every listed PE (those named) by the library at `path`. held: an older table, whose rows of unchanged Verilog,
-    library, tool and constraints are taken over. tell: gets a line a PE. Raises LibertyError for a broken library."""
-    library = read_library(path)
+    """Every listed PE (those named) by the library at `path`. A PE that is wrong is left out.
+
+    held: an older table, whose rows of unchanged Verilog, library and constraints are taken over. tell: gets a line a
+    PE. Raises LibertyError for a broken library.
+    """
+    library = _library(path)
     about: dict[str, Any] = {
         "library": library.name,
         "sha256": library.sha256,
@@ -52,10 +56,19 @@ def table(
     known: Mapping[str, Any] = held["rows"] if same and held is not None else {}
     rows: dict[str, Any] = {}
     for name in catalogue() if names is None else names:
-        rows[name] = row(name, catalogue()[name], library, target, known.get(name))
+        try:
+            rows[name] = row(name, catalogue()[name], library, target, known.get(name))
+        except ArithmeticError as error:
+            tell(str(error))
+            continue
         tell(f"{name}: {rows[name]['area_um2']:g} um2, {rows[name]['delay_ps']:g} ps, {rows[name]['status']}")
-    tool = next(iter(rows.values()))["tool"] if rows else ""
+    tool = next(iter(rows.values()), {"tool": ""})["tool"]
     return {**about, "tool": tool, "rows": rows}
+
+
+@cache
+def _library(path: str) -> Library:
+    return read_library(path)
 
 
 def row(
@@ -66,16 +79,16 @@ def row(
     text = verilog(module)
     source = hashlib.sha256(text.encode()).hexdigest()
     if held is not None and held["source"] == source:
-        return dict(held)
+        return {**held, **about(listed)}
     made = synthesise(text, module.name, target)
-    proof = prove(listed.what, made, models=functions(library))
+    proof = listed.check(made, functions(library))
     if proof.status not in ("proved", "tested"):
         raise ArithmeticError(f"characterise: {name} is {proof.status}: {proof.counterexample}")
     conditions = Conditions(driving_cell=target.driving_cell, output_load_ff=target.load_ff)
     timing = static_timing(made.netlist, library, conditions)
     area = made.statistics["area_um2"]
     return {
-        "family": listed.family,
+        **about(listed),
         "area_um2": _rounded(area),
         "gate_equivalents": _rounded(area / library.nand2.area_um2),
         "sequential_um2": _rounded(made.statistics["sequential_area_um2"]),
@@ -96,7 +109,7 @@ def _energies(listed: Listed, made: Synthesis, library: Library, conditions: Con
     """fJ a cycle by operands, with delays and without; leakage by normal operands."""
     found: dict[str, Any] = {"energy_fj": {}, "zero_delay_fj": {}, "energy_error_fj": {}}
     for operands in OPERANDS:
-        vectors = stimulus(listed.what, operands, CYCLES + WARM_UP_CYCLES)
+        vectors = listed.stimulus(operands, CYCLES + WARM_UP_CYCLES)
         for key, timed in (("energy_fj", True), ("zero_delay_fj", False)):
             energy = energy_per_cycle(
                 made.netlist, library, vectors, conditions, timed=timed, warm_up_cycles=WARM_UP_CYCLES

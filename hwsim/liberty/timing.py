@@ -226,6 +226,8 @@ class _Analysis:
                 flip_flop = register.cell.flip_flop
                 assert flip_flop is not None
                 for pin in flip_flop.next_state.pins:
+                    if pin not in register.nets:  # its own state, of a register with an enable
+                        continue
                     net = register.nets[pin]
                     for edge, time in enumerate(self.arrival.get((source, net), ())):
                         if time > -inf:

@@ -212,12 +212,31 @@ def _register(what: Mac, rng: np.random.Generator, a: list[int], b: list[int]) -
     width = register_bits(what)
     kind = rng.random()
     if kind < 0.4:
-        return _random(rng, width)
+        return _reached(what, _random(rng, width))
     answer = following(what, 0, a, b, 1)
     if kind < 0.5 or answer is None:
-        return [0, 1, 1 << (width - 1), (1 << width) - 1, (1 << (width - 1)) - 1][int(rng.integers(5))]
+        ends = [0, 1, 1 << (width - 1), (1 << width) - 1, (1 << (width - 1)) - 1]
+        return _reached(what, ends[int(rng.integers(5))])
     near = int(rng.integers(-3, 4))
     if isinstance(what.accumulator, nf.FloatChain | nf.Aligned):
         top = 1 << (width - 1)
-        return ((answer + near) % (2 * top)) ^ top
+        return _reached(what, ((answer + near) % (2 * top)) ^ top)
     return (near - answer) % (1 << width)
+
+
+def _reached(what: Mac, total: int) -> int:
+    """The register without the last places that a matrix unit never fills: its sums have few places."""
+    how = what.accumulator
+    if not isinstance(how, nf.Aligned) or not how.register_aligned:
+        return total
+    # Products of the largest significands at the largest exponent, a register of less than 2: cut off below
+    # fraction_bits, their sum has these places behind its leading one.
+    largest = Fraction(2 * how.terms) if how.normalized else how.terms * _top(what.factors[0]) * _top(what.factors[1])
+    places = how.fraction_bits + int(largest + 2 - Fraction(1, 2**50)).bit_length() - 1
+    empty = max(how.format.trailing_significand_bits - places, 0)
+    return total >> empty << empty
+
+
+def _top(fmt: nf.Scalar) -> Fraction:
+    """The largest significand."""
+    return 2 - Fraction(1, 2**fmt.trailing_significand_bits) if isinstance(fmt, nf.Minifloat) else Fraction(2)

@@ -10,10 +10,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import formats as nf
 from hwsim.circuit import Bits, Module, Wire, flat, reset
@@ -56,8 +57,7 @@ def prove(
     operands = (what.a.bits + what.b.bits) * what.lanes
     if not what.stages and operands + register_bits(what) <= EXHAUSTIVE_BITS:
         return _everything(what, made, models, subject)
-    # Where the register is no wider than the product, synthesis makes one sum of both: the term is no signal then.
-    if _adds(what) and operands <= PRODUCT_BITS and "accumulate.term" in made.before.signals:
+    if _adds(what) and operands <= PRODUCT_BITS and adds_apart(made):
         found = _by_induction(what, module, made, models, subject, seconds)
         if found.status != "undecided":
             return found
@@ -102,7 +102,32 @@ def _checked(
 def _by_induction(
     what: Mac, module: Module, made: Synthesis, models: Mapping[str, CellModel], subject: Subject, seconds: int
 ) -> Proof:
-    """What is added, for every pair of codes: gates = integer model = exact product; then the addition itself."""
+    """One lane's products, by prove_sum."""
+
+    def addend(given: Mapping[str, Any]) -> list[int | None]:
+        pairs = zip(given["a"].tolist(), given["b"].tolist(), strict=True)
+        return [following(what, 0, [x], [y], 1) for x, y in pairs]  # None: a wrapped product is no number
+
+    return prove_sum(module, made, _codes(what), addend, models=models, subject=subject, seconds=seconds)
+
+
+def prove_sum(
+    module: Module,
+    made: Synthesis,
+    codes: Mapping[str, NDArray[Any]],
+    addend: Callable[[Mapping[str, Any]], Sequence[int | None]],
+    *,
+    models: Mapping[str, CellModel] = YOSYS_CELLS,
+    subject: Subject,
+    seconds: int = 300,
+) -> Proof:
+    """A register `sum` to which a cycle adds a function of input ports; a one at `clear` starts anew.
+
+    What is added, for every combination of the ports' codes: gates = integer model = addend; then the addition itself.
+    codes: of the ports that the addend depends on, 2**20 combinations at most. addend: from codes [n] of them to
+    integers, modulo the register; None where nothing is said. The module's addition is its instance `accumulate`
+    (hwsim.pe.fixed); its term must be a signal ahead of abc (`adds_apart`).
+    """
     inner = next(part.of for part in module.instances if part.name == "accumulate")
     assert isinstance(inner, Module)
     adder = next(dict(part.inputs) for part in inner.instances if part.name == "add")
@@ -110,7 +135,7 @@ def _by_induction(
     added = {port: row for port, row in use.inputs if port in ("b", "subtract")}
     width = next(wire.width for wire in inner.inputs if wire.name == "term")
     given = {"term": added["b"][:width]} | ({"sign": added["subtract"]} if "subtract" in added else {})
-    terms = {f"accumulate.{name}": _term(what, module, row) for name, row in given.items()}
+    terms = {f"accumulate.{name}": _term(codes, module, row) for name, row in given.items()}
 
     def step(graph: Graph, words: Mapping[str, list[int]]) -> dict[str, list[int]]:
         held = words[HELD]
@@ -122,12 +147,17 @@ def _by_induction(
         return {f"next {HELD}": graph.add(total, addend, negative), "sum": list(held)}
 
     proof = prove_step(made, terms, step, models=models, subject=subject, seconds=seconds)
-    wrong = _wrong_addend(what, module, added) if proof.status == "proved" else None
+    wrong = _wrong_addend(codes, addend, module, added) if proof.status == "proved" else None
     if wrong is None:
         return proof
     return conclude(
         "refuted", proof.method, made.netlist, subject, vectors=proof.vectors, mismatches=1, counterexample=wrong
     )
+
+
+def adds_apart(made: Synthesis) -> bool:
+    """Whether what is added is a signal. It is none where the register is no wider: synthesis makes one sum of both."""
+    return "accumulate.term" in made.before.signals
 
 
 def _ports_read(module: Module) -> dict[Wire, set[str]]:
@@ -141,7 +171,7 @@ def _ports_read(module: Module) -> dict[Wire, set[str]]:
     return found
 
 
-def _term(what: Mac, module: Module, row: Bits) -> Term:
+def _term(codes: Mapping[str, NDArray[Any]], module: Module, row: Bits) -> Term:
     """A row of the flattened module that depends on operands only, as the integer model has it."""
     ports = _ports_read(module)
     read = {port for wire in sources(row) for port in ports[wire]}
@@ -150,7 +180,7 @@ def _term(what: Mac, module: Module, row: Bits) -> Term:
         inputs = {wire.name: given.get(wire.name, 0) for wire in module.inputs}
         return rows(module, inputs, reset(module), {"it": row})["it"]
 
-    return Term(expected=expected, inputs={port: codes for port, codes in _codes(what).items() if port in read})
+    return Term(expected=expected, inputs={port: own for port, own in codes.items() if port in read})
 
 
 def _literals(row: Bits, words: Mapping[str, list[int]]) -> list[int]:
@@ -164,18 +194,25 @@ def _literals(row: Bits, words: Mapping[str, list[int]]) -> list[int]:
     return found
 
 
-def _wrong_addend(what: Mac, module: Module, added: Mapping[str, Bits]) -> dict[str, int] | None:
-    """A pair of codes for which the integer model does not add what the meaning does to 0; None where there is none."""
-    codes, width = _codes(what), register_bits(what)
-    a, b = (grid.reshape(-1) for grid in np.meshgrid(codes["a"], codes["b"], indexing="ij"))
-    on = rows(module, {"a": a, "b": b, "clear": 0}, reset(module), added)
+def _wrong_addend(
+    codes: Mapping[str, NDArray[Any]],
+    addend: Callable[[Mapping[str, Any]], Sequence[int | None]],
+    module: Module,
+    added: Mapping[str, Bits],
+) -> dict[str, int] | None:
+    """Codes for which the integer model does not add what is meant; None where there are none."""
+    width = added["b"].width
+    grids = np.meshgrid(*codes.values(), indexing="ij")
+    given = {name: grid.reshape(-1) for name, grid in zip(codes, grids, strict=True)}
+    rest = {wire.name: 0 for wire in module.inputs if wire.name not in given}
+    on = rows(module, given | rest, reset(module), added)
     got = [int(x) for x in on["b"]]
     if "subtract" in added:
         got = [-x if negative else x for x, negative in zip(got, on["subtract"].tolist(), strict=True)]
-    for x, y, found in zip(a.tolist(), b.tolist(), got, strict=True):
-        expected = following(what, 0, [x], [y], 1)  # None where a wrapped product is no number: it does not occur
+    for place, (found, expected) in enumerate(zip(got, addend(given), strict=True)):
         if expected is not None and (expected - found) % (1 << width):
-            return {"a": x, "b": y, "got addend": found % (1 << width), "expected addend": expected}
+            one = {name: int(column[place]) for name, column in given.items()}
+            return one | {"got addend": found % (1 << width), "expected addend": expected % (1 << width)}
     return None
 
 

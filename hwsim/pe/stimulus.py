@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 import formats as nf
 from hwsim.pe.circuit import Mac
+from hwsim.pe.meaning import draws
 
 Operands = Literal["uniform", "normal", "student_t", "weight_held"]
 OPERANDS: tuple[Operands, ...] = get_args(Operands)
@@ -24,33 +25,63 @@ DEVIATIONS = 3.5
 FREEDOM = 5
 HELD_CYCLES = 64
 TERMS = 256  # of a sum, after which clear starts the next
+WIDEST_LISTED = 16  # bits of formats whose finite codes are listed to draw from
 
 
 def stimulus(what: Mac, operands: Operands, cycles: int, seed: int = 0) -> dict[str, NDArray[Any]]:
     """Patterns of every input port for cycles + 1 cycles, the first of which only settles the gates."""
+    check_operands(operands)
+    return operands_of(what, operands, cycles + 1, np.random.default_rng(seed))
+
+
+def operands_of(what: Mac, operands: Operands, count: int, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
+    """Patterns [count] of a Mac's input ports."""
+    a = codes(what.a, operands, (count, what.lanes), rng)
+    b = kept(codes(what.b, operands, (count, what.lanes), rng), operands)
+    found = {"a": side_by_side(a, what.a.bits), "b": side_by_side(b, what.b.bits), "clear": starts(count)}
+    width = draws(what) * what.lanes
+    return found | ({"random": rng.integers(0, 1 << width, count)} if width else {})
+
+
+def check_operands(operands: str) -> None:
+    """Raise ValueError for a kind that there is not."""
     if operands not in OPERANDS:
         raise ValueError(f"stimulus: operands must be one of {', '.join(OPERANDS)}, got {operands!r}")
-    rng = np.random.default_rng(seed)
-    count = cycles + 1
-    a = _codes(what.a, operands, (count, what.lanes), rng)
-    b = _codes(what.b, operands, (count, what.lanes), rng)
-    if operands == "weight_held":
-        b = b[np.arange(count) // HELD_CYCLES * HELD_CYCLES]
-    clear = (np.arange(count) % TERMS == 0).astype(np.int64)
-    return {"a": _packed(a, what.a.bits), "b": _packed(b, what.b.bits), "clear": clear}
 
 
-def _codes(fmt: nf.Scalar, operands: Operands, shape: tuple[int, int], rng: np.random.Generator) -> NDArray[Any]:
-    if operands == "uniform":
-        every = np.arange(2**fmt.bits)
-        values = np.asarray(nf.decode_codes(fmt, every[: _length(fmt)], np.float64))
-        return np.asarray(rng.choice(every[: _length(fmt)][np.isfinite(values)], shape))
+def starts(count: int, terms: int = TERMS) -> NDArray[Any]:
+    """1 in the cycles in which a sum starts."""
+    return np.asarray(np.arange(count) % terms == 0, np.int64)
+
+
+def kept(rows: NDArray[Any], operands: Operands, cycles: int = HELD_CYCLES) -> NDArray[Any]:
+    """Weights [cycles, ...]: where they are held, one of `cycles` cycles for all of them."""
+    return rows[np.arange(len(rows)) // cycles * cycles] if operands == "weight_held" else rows
+
+
+def drawn(operands: Operands, shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[Any]:
+    """Values of standard deviation 1, heavy-tailed for student_t, else normal."""
     if operands == "student_t":
-        x = rng.standard_t(FREEDOM, shape) * np.sqrt((FREEDOM - 2) / FREEDOM)
-    else:
-        x = rng.standard_normal(shape)
+        return np.asarray(rng.standard_t(FREEDOM, shape) * np.sqrt((FREEDOM - 2) / FREEDOM))
+    return np.asarray(rng.standard_normal(shape))
+
+
+def codes(
+    fmt: nf.Scalar, operands: Operands, shape: tuple[int, ...], rng: np.random.Generator, reach: float | None = None
+) -> NDArray[Any]:
+    """Codes of drawn values. reach: what 3.5 standard deviations are, where not the format's largest value."""
+    if operands == "uniform" and fmt.bits <= WIDEST_LISTED:
+        every = np.arange(_length(fmt))
+        return np.asarray(rng.choice(every[np.isfinite(np.asarray(nf.decode_codes(fmt, every, np.float64)))], shape))
+    if operands == "uniform":
+        found = rng.integers(0, 1 << fmt.bits, shape)
+        while (odd := ~np.isfinite(nf.decode_codes(fmt, found, np.float64))).any():
+            found[odd] = rng.integers(0, 1 << fmt.bits, int(odd.sum()))
+        return found
     low, high = float(fmt.min_finite), float(fmt.max_finite)
-    scaled = np.abs(x) * high / DEVIATIONS if low >= 0 else x * min(high, 2.0**60) / DEVIATIONS
+    high = min(high, 2.0**60) if reach is None else reach
+    x = drawn(operands, shape, rng)
+    scaled = (np.abs(x) if low >= 0 else x) * high / DEVIATIONS
     return np.asarray(nf.encode_codes(fmt, scaled, nf.Cast(overflow="saturate_finite")))
 
 
@@ -58,7 +89,8 @@ def _length(fmt: nf.Scalar) -> int:
     return len(fmt.entries) if isinstance(fmt, nf.Codebook) else int(2**fmt.bits)
 
 
-def _packed(codes: NDArray[Any], bits: int) -> NDArray[Any]:
-    """Lanes side by side, the first lowest."""
-    columns = [codes[:, lane].astype(object) << (bits * lane) for lane in range(codes.shape[1])]
-    return np.asarray(sum(columns))
+def side_by_side(codes: NDArray[Any], bits: int) -> NDArray[Any]:
+    """Codes [..., lanes], modulo 2**bits each, as patterns of lanes * bits bits, the first lane lowest."""
+    codes = np.asarray(codes).astype(object)
+    lanes = codes.shape[-1]
+    return np.asarray(sum((codes[..., lane] % (1 << bits)) << (bits * lane) for lane in range(lanes)))

@@ -99,10 +99,16 @@ def test_operands_are_codes_of_finite_values(operands: str) -> None:
 
 
 def test_every_listed_pe_has_operands() -> None:
+    """Of every port, within its width, in each of 21 cycles."""
     for listed in catalogue().values():
-        assert len(stimulus(listed.what, "normal", 3)["a"]) == 4
+        for operands in OPERANDS:
+            drawn = listed.stimulus(operands, 20)
+            assert set(drawn) == {wire.name for wire in listed.module().inputs}, listed.name
+            for wire in listed.module().inputs:
+                assert len(drawn[wire.name]) == 21
+                assert all(0 <= int(word) < 1 << wire.width for word in drawn[wire.name]), (listed.name, wire.name)
     with pytest.raises(ValueError, match="operands must be one of uniform, normal"):
-        stimulus(listed.what, "gaussian", 3)  # type: ignore[arg-type]
+        listed.stimulus("gaussian", 3)  # type: ignore[arg-type]
 
 
 TABLES = sorted(
@@ -115,7 +121,7 @@ TABLES = sorted(
 @pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
 def test_committed_tables_are_of_the_verilog_of_today(path: Path) -> None:
     held = json.loads(path.read_text(encoding="utf-8"))
-    assert set(held["rows"]) == set(catalogue())
+    assert set(held["rows"]) <= set(catalogue())
     assert held["library"] in LIBRARIES
     for name, row in held["rows"].items():
         assert row["status"] in ("proved", "tested")

@@ -66,16 +66,20 @@ def converter(what: Converter) -> Module:
         x = decoded(m, "decode", what.source, code)
     if what.scale is not None:
         x = product(m, "scaled", x, decoded(m, "decode_scale", what.scale, m.input("scale", what.scale.bits)))
-    m.output("converted", rounded(m, "target", what.target, floating.magnitude(m, "magnitude", x)))
+    x = floating.magnitude(m, "magnitude", x)
+    m.output("converted", rounded(m, "target", what.target, x, low_only=what.scale is None))
     return m.done()
 
 
-def rounded(m: Build, name: str, fmt: nf.Scalar, x: Number) -> Bits:
-    """The code of a number in sign and magnitude: to nearest, ties to even, saturated."""
+def rounded(m: Build, name: str, fmt: nf.Scalar, x: Number, *, low_only: bool) -> Bits:
+    """The code of a number in sign and magnitude: to nearest, ties to even, saturated.
+
+    low_only: whether leading zeros occur at the lowest exponent only, as in a format's codes but not in products.
+    """
     if isinstance(fmt, nf.FixedPoint):
-        return _to_integer(m, name, fmt, x)
+        return _to_integer(m, name, fmt, x, low_only)
     assert isinstance(fmt, nf.Minifloat)
-    return _to_float(m, name, fmt, x)
+    return _to_float(m, name, fmt, x, low_only)
 
 
 def normalised(m: Build, name: str, x: Number) -> tuple[Bits, Bits | None]:
@@ -144,10 +148,10 @@ def _up(m: Build, name: str, rest: Bits, lost: Bits | None, last: Bits) -> Bits:
     return row
 
 
-def _to_float(m: Build, name: str, fmt: nf.Minifloat, x: Number) -> Bits:
+def _to_float(m: Build, name: str, fmt: nf.Minifloat, x: Number, low_only: bool) -> Bits:
     trailing, p, size = fmt.trailing_significand_bits, fmt.trailing_significand_bits + 1, x.significand.width
     # Numbers that are not normalised need no normalising where all of them are below half the least value.
-    if x.low + x.unit + size <= fmt.ulp_exponent:
+    if low_only and x.low + x.unit + size <= fmt.ulp_exponent:
         x = replace(x, zeros=0)
     row, count = normalised(m, name, x)
     # The field of the exponent less one: negative for a subnormal, whose significand moves down by as much.
@@ -205,11 +209,11 @@ def _kept(m: Build, name: str, whole: Bits, sign: Bits) -> Bits:
     return row
 
 
-def _to_integer(m: Build, name: str, fmt: nf.FixedPoint, x: Number) -> Bits:
+def _to_integer(m: Build, name: str, fmt: nf.FixedPoint, x: Number, low_only: bool) -> Bits:
     bits, size = fmt.bits, x.significand.width
     # The top of the significand at the top of `bits` places: from there it moves down.
     offset = x.unit + size - 1 - fmt.ulp_exponent - (bits - 1)
-    if x.low + offset <= 0:
+    if low_only and x.low + offset <= 0:
         x = replace(x, zeros=0)  # not normalised only where it lies low enough
     row, count = normalised(m, name, x)
     up, least, most = _distance(m, name, x, count, offset)

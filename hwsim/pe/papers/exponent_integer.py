@@ -1,6 +1,7 @@
 """ANT's and OliVe's PE: codes decoded to an exponent and an integer, <a, b> x <c, d> = <a + c, b * d>, a 32-bit sum.
 
-Decoders stand at the edge of the array; each cell gets pairs. Sources: ANT (MICRO 2022), OliVe (ISCA 2023) and their
+Decoders stand at the edge of the array; each cell gets pairs. `ant_pe` and `olive_pe` are a cell and all its decoders,
+for comparisons with PEs that are given codes. Sources: ANT (MICRO 2022), OliVe (ISCA 2023) and their
 repository; the values of the codes are those of formats.families.ant.
 """
 
@@ -108,10 +109,47 @@ def exponent_integer_mac(what: ExponentInteger) -> Module:
     sides = []
     for side in "ab":
         whole, exponent = m.input(f"{side}_integer", what.integer_bits), m.input(f"{side}_exponent", what.exponent_bits)
-        sides.append(Number(significand=whole, signed=True, exponent=exponent, high=(1 << what.exponent_bits) - 1))
+        sides.append(_number(what, whole, exponent))
     clear = m.input("clear", 1)
-    term = fixed.placed(m, "place", product(m, "product", *sides), what.register_bits)
+    _accumulated(m, what, fixed.placed(m, "place", product(m, "product", *sides), what.register_bits), clear)
+    return m.done()
+
+
+@cache
+def ant_pe(what: ExponentInteger, a: nf.Scalar, b: nf.Scalar) -> Module:
+    """A cell with its own two decoders. Ports: a, b: codes; clear; sum: the register."""
+    m = Build(f"ant_pe_{slug(a.name)}_{slug(b.name)}_{what.name}_acc{what.register_bits}")
+    pairs = [m.module(f"decode_{side}", ant_decoder(what, fmt), code=m.input(side, fmt.bits))
+             for side, fmt in (("a", a), ("b", b))]  # fmt: skip
+    numbers = [_number(what, pair["whole"], pair["exponent"]) for pair in pairs]
+    term = fixed.placed(m, "place", product(m, "product", *numbers), what.register_bits)
+    _accumulated(m, what, term, m.input("clear", 1))
+    return m.done()
+
+
+@cache
+def olive_pe(what: ExponentInteger, normal: nf.Scalar, outlier: nf.Scalar) -> Module:
+    """Two products of two bytes, with their decoders. Ports: a, b: a byte of two codes; clear; sum: the register."""
+    m = Build(f"olive_pe_{slug(normal.name)}_{slug(outlier.name)}_{what.name}_acc{what.register_bits}")
+    unit = olive_decoder(what, normal, outlier)
+    bytes_ = [m.module(f"decode_{side}", unit, codes=m.input(side, 8)) for side in "ab"]
+    i, e = what.integer_bits, what.exponent_bits
+    terms = []
+    for lane in range(2):
+        numbers = [
+            _number(what, row["integers"][i * lane : i * (lane + 1)], row["exponents"][e * lane : e * (lane + 1)])
+            for row in bytes_
+        ]
+        terms.append(fixed.placed(m, f"place{lane}", product(m, f"product{lane}", *numbers), what.register_bits))
+    _accumulated(m, what, fixed.summed(m, "lanes", terms, what.register_bits), m.input("clear", 1))
+    return m.done()
+
+
+def _number(what: ExponentInteger, whole: Bits, exponent: Bits) -> Number:
+    return Number(significand=whole, signed=True, exponent=exponent, high=(1 << what.exponent_bits) - 1)
+
+
+def _accumulated(m: Build, what: ExponentInteger, term: fixed.Placed, clear: Bits) -> None:
     total = m.register("total", what.register_bits)
     m.drive("total", fixed.accumulate(m, "accumulate", total, term, clear))
     m.output("sum", total)
-    return m.done()

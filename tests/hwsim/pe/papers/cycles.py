@@ -42,15 +42,3 @@ def check_gates(module: Module, inputs: Columns, found: Mapping[str, Any] | None
         assert not len(different), f"{module.name}: {name} differs first at {different[0]} of {len(different)}"
     assert found is None or all((np.asarray(found[name]) == expected[name][0]).all() for name in found)
     return expected
-
-
-def packed(codes: Any, bits: int) -> Any:
-    """Integers [..., n] side by side, the first lowest, as patterns of n * bits bits."""
-    codes = np.asarray(codes).astype(object)
-    return sum((codes[..., i] % (1 << bits)) << (bits * i) for i in range(codes.shape[-1]))
-
-
-def read_signed(x: Any, bits: int) -> Any:
-    """Patterns as two's complement."""
-    x = np.asarray(x).astype(object)
-    return np.where(x >> (bits - 1) == 1, x - (1 << bits), x)

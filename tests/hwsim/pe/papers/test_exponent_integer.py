@@ -15,7 +15,9 @@ from hwsim.pe.papers.exponent_integer import (
     olive_decoder,
     pairs_of,
 )
-from tests.hwsim.pe.papers.cycles import check_gates, computed, packed, ran, read_signed
+from hwsim.pe.units.powers import AntDecoder, AntPe, OliveDecoder, OlivePe, PairMac
+from hwsim.pe.units.unit import Unit, signed
+from tests.hwsim.pe.papers.cycles import ran
 from tests.hwsim.rtl.designs import needs_yosys
 
 RNG = np.random.default_rng(23)
@@ -29,7 +31,7 @@ def test_pairs_are_the_values(name: str) -> None:
     what = ExponentInteger(integer_bits=5 if name == "uflint4" else 4)
     codes = np.arange(2**fmt.bits)
     found = evaluate(ant_decoder(what, fmt), {"code": codes})
-    values = read_signed(found["whole"], what.integer_bits).astype(float) * 2.0 ** found["exponent"]
+    values = signed(found["whole"], what.integer_bits).astype(float) * 2.0 ** found["exponent"]
     assert (values == np.nan_to_num(nf.decode_codes(fmt, codes, np.float64))).all()
 
 
@@ -43,7 +45,7 @@ def test_every_byte_of_olive(normal: str) -> None:
     for place in (0, 1):
         own, other = codes >> (4 * place) & 15, codes >> (4 - 4 * place) & 15
         wanted = np.where(own == MARKER, 0.0, np.where(other == MARKER, values[1][own], values[0][own]))
-        integer = read_signed(found["integers"] >> (4 * place) & 15, 4).astype(float)
+        integer = signed(found["integers"] >> (4 * place) & 15, 4).astype(float)
         assert (integer * 2.0 ** (found["exponents"] >> (3 * place) & 7) == wanted).all()
 
 
@@ -61,12 +63,22 @@ def test_the_cell_adds_exponents_and_multiplies_integers() -> None:
         held = held * (1 - clear[cycle]) + term
 
 
+def units() -> list[Unit]:
+    kinds = [nf.element_of(nf.get(name)) for name in ("int4", OUTLIERS["int4"], "flint4")]
+    assert isinstance(kinds[2], nf.Codebook)
+    return [
+        PairMac(what=WHAT, fmt=kinds[2]),
+        AntPe(what=WHAT, a=kinds[2], b=kinds[0]),
+        OlivePe(what=WHAT, normal=kinds[0], outlier=kinds[1]),
+        AntDecoder(what=WHAT, fmt=kinds[2]),
+        OliveDecoder(what=WHAT, normal=kinds[0], outlier=kinds[1]),
+    ]
+
+
 @needs_yosys
-def test_gates_agree() -> None:
-    unit = exponent_integer_mac(WHAT)
-    check_gates(unit, {wire.name: packed(RNG.integers(0, 2, (5, 500, wire.width)), 1) for wire in unit.inputs})
-    kinds = [nf.element_of(nf.get(name)) for name in ("int4", OUTLIERS["int4"])]
-    computed(olive_decoder(WHAT, *kinds), {"codes": np.arange(256)})
+@pytest.mark.parametrize("unit", units(), ids=lambda unit: unit.name)
+def test_gates_are_proved(unit: Unit) -> None:
+    assert unit.check().status == "proved"
 
 
 def test_values_without_a_pair_are_refused() -> None:
