@@ -110,7 +110,7 @@ def _integers() -> Iterator[Unit]:
     mixed = MixPe(activation=_of("int8"))
     yield MixedCell(what=mixed)
     yield ActivationSum(what=mixed)
-    for bits in (8, 4, 2):
+    for bits in (8, 2):
         yield Fusion(what=BitFusion(), a_bits=bits, b_bits=bits)
 
 
@@ -140,7 +140,6 @@ def _minifloats_float() -> Iterator[Unit]:
     yield _mac("e4m3fn e4m3fn", nf.Aligned(4, 13), lanes=4)
     yield _mac("e5m2 e5m2", nf.Aligned(4, 13), lanes=4)
     yield _mac("float16 float16", nf.Aligned(4, 24), lanes=4)
-    yield _mac("bfloat16 bfloat16", nf.Aligned(4, 24), lanes=4)
 
 
 def _lmul() -> Iterator[Unit]:
@@ -219,7 +218,6 @@ def _lookups() -> Iterator[Unit]:
     for what in (LookupDot(activation=int8), whole, LookupDot(activation=int8, group=3), LookupDot(activation=int4)):
         yield LookupEdge(what=what)
     yield LookupRow(what=LookupDot(activation=int8, planes=2), columns=2)
-    yield LookupRow(what=LookupDot(activation=int8), columns=4)
     yield SignTree(what=LookupDot(activation=int8))
     yield SignTree(what=LookupDot(activation=int8, planes=4))
     yield SignTree(what=LookupDot(activation=int4, register_bits=24))
@@ -231,17 +229,14 @@ def _lookups() -> Iterator[Unit]:
 def _blocks() -> Iterator[Unit]:
     for a, b, lanes in (
         ("mxfp8_e4m3", "mxfp8_e4m3", 4),
-        ("mxfp8_e5m2", "mxfp8_e5m2", 4),
         ("mxfp6_e3m2", "mxfp6_e3m2", 8),
         ("mxfp6_e2m3", "mxfp6_e2m3", 8),
         ("mxfp4", "mxfp4", 8),
-        ("mxfp4", "mxfp4", 16),
         ("mxint8", "mxint8", 8),
         ("mxfp4", "mxfp8_e4m3", 8),
         ("nvfp4", "nvfp4", 4),
         ("nvfp4", "nvfp4", 16),
         ("msfp12", "msfp12", 16),
-        ("msfp16", "msfp16", 8),
     ):
         yield Block(what=block_dot_of(nf.get(a), nf.get(b), lanes))
     yield Epilogue(what=MixPe(activation=_of("int8")))
@@ -266,7 +261,6 @@ def _converters() -> Iterator[Unit]:
         yield Conversion(what=Converter(source=nf.Integer(32), target=_of(name)))
     yield Requantisation(what=Requantiser(multiplier_bits=8, most_shift=32))
     yield Requantisation(what=Requantiser(sum_bits=24, multiplier_bits=8, most_shift=24, signed=False))
-    yield Requantisation(what=Requantiser(multiplier_bits=16, most_shift=48))
     for source, lanes, kept in (("float16", 4, 0), ("bfloat16", 4, 4), ("e4m3fn", 2, 0)):
         yield Alignment(what=PreAlign(source=_of(source), lanes=lanes, kept=kept))
 

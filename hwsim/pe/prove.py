@@ -5,6 +5,8 @@
 - Inputs and register of 14 bits together or fewer: every step of finite operands simulated: proved.
 - A fixed register, one lane, operands of 20 bits together or fewer, no ranks: by induction (hwsim.rtl.induction). The
   product in its place is simulated for every pair of finite codes, the addition shown by SAT for every register.
+- The same with several lanes (hwsim.pe.prove_lanes): what each lane adds is simulated, for every pair of its finite
+  codes, the sum of any such rows and the register shown by SAT.
 - All others, and registers no wider than the product: vectors, corners and cancellations among them: tested.
 """
 
@@ -23,6 +25,7 @@ from hwsim.circuit.module import sources
 from hwsim.circuit.simulate import rows
 from hwsim.pe.circuit import Mac, mac
 from hwsim.pe.meaning import every_vector, following, register_bits, values, vectors
+from hwsim.pe.prove_lanes import prove_lanes
 from hwsim.rtl.aig import FALSE, Graph
 from hwsim.rtl.gates import GateSimulator
 from hwsim.rtl.induction import Term, prove_step
@@ -34,6 +37,7 @@ from hwsim.rtl.yosys import CmosGates, Synthesis, synthesise
 VECTORS = 4096
 EXHAUSTIVE_BITS = 14  # inputs and register; the oracle takes a tenth of a millisecond a vector
 PRODUCT_BITS = 20
+LANES_SECONDS = 60  # of each SAT problem of a sum of lanes, after which it is tested
 HELD = "sum"  # the register goes by the shortest name of its wires: the output port's
 
 
@@ -61,14 +65,22 @@ def prove(
         found = _by_induction(what, module, made, models, subject, seconds)
         if found.status != "undecided":
             return found
+    if _wraps(what) and what.lanes > 1 and not what.stages and operands <= PRODUCT_BITS * what.lanes:
+        lanes = prove_lanes(what, module, made, _codes(what), models, subject, min(seconds, LANES_SECONDS))
+        if lanes is not None:
+            return lanes
     return _by_vectors(what, made, models, subject, count, seed)
+
+
+def _wraps(what: Mac) -> bool:
+    """Whether products are added to a register modulo its width."""
+    how = what.accumulator
+    return isinstance(how, nf.Exact) or (isinstance(how, nf.Integer) and how.overflow != "saturate")
 
 
 def _adds(what: Mac) -> bool:
     """Whether a cycle adds one product to a register that wraps, and does nothing else."""
-    how = what.accumulator
-    wraps = isinstance(how, nf.Exact) or (isinstance(how, nf.Integer) and how.overflow != "saturate")
-    return wraps and what.lanes == 1 and not what.stages
+    return _wraps(what) and what.lanes == 1 and not what.stages
 
 
 def _everything(what: Mac, made: Synthesis, models: Mapping[str, CellModel], subject: Subject) -> Proof:

@@ -42,11 +42,14 @@ class Term:
     """A signal inside a datapath that prove_step checks by exhaustion.
 
     expected: from codes [n] of the input ports that the signal reads to integers [n], modulo 2**width. inputs: the
-    codes of a port, where not all of them; then the proof holds for these.
+    codes of a port, where not all of them; then the proof holds for these. reads: port -> (low, high), where the signal
+    depends on its bits low .. high - 1 only (ValueError where it does not): inputs are then codes of these, and so is
+    what expected is given.
     """
 
     expected: Callable[[dict[str, Any]], ArrayLike]
     inputs: Mapping[str, ArrayLike] | None = None
+    reads: Mapping[str, tuple[int, int]] | None = None
 
 
 def prove_step(
@@ -123,6 +126,8 @@ def accumulate(
 def _check_term(before: Elaboration, name: str, term: Term) -> tuple[int, int, dict[str, int] | None]:
     """Vectors, mismatches and the first of them, of a signal against what it should be."""
     cone, widths = _cone(before, name)
+    if term.reads is not None:
+        cone, widths = _narrowed(cone, term.reads)
     values, count = combinations(widths, term.inputs or {})
     got = GateSimulator(cone).evaluate(values)[name]
     want = np.asarray(term.expected(values))
@@ -157,6 +162,32 @@ def _cone(before: Elaboration, name: str) -> tuple[Netlist, dict[str, int]]:
     inputs = {port: nets for port, nets in before.netlist.inputs.items() if not needed.isdisjoint(nets)}
     cells = tuple(driver[net] for net in sorted(needed) if net in driver)
     return Netlist(name, inputs, {name: before.signals[name]}, cells), {port: len(inputs[port]) for port in inputs}
+
+
+def bits_read(before: Elaboration, name: str) -> dict[str, tuple[int, int]]:
+    """The range (low, high) of every input port's bits that a signal depends on."""
+    cone, _ = _cone(before, name)
+    used = {net for cell in cone.cells for nets in cell.pins.values() for net in nets} | set(before.signals[name])
+    found = {}
+    for port, nets in cone.inputs.items():
+        places = [place for place, net in enumerate(nets) if net in used]
+        found[port] = (min(places), max(places) + 1)
+    return found
+
+
+def _narrowed(cone: Netlist, reads: Mapping[str, tuple[int, int]]) -> tuple[Netlist, dict[str, int]]:
+    """The cone with ports of these bits only."""
+    used = {net for cell in cone.cells for nets in cell.pins.values() for net in nets}
+    used |= {net for nets in cone.outputs.values() for net in nets}
+    inputs = {}
+    for port, nets in cone.inputs.items():
+        low, high = reads.get(port, (0, 0))
+        inputs[port] = nets[low:high]
+        if used & set(nets[:low] + nets[high:]):
+            raise ValueError(f"signal {cone.name!r} depends on more of port {port!r} than bits {low} .. {high - 1}")
+    inputs = {port: nets for port, nets in inputs.items() if nets}
+    narrow = Netlist(cone.name, inputs, cone.outputs, cone.cells)
+    return narrow, {port: len(nets) for port, nets in inputs.items()}
 
 
 def _check_step(
