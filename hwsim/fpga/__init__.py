@@ -1,13 +1,15 @@
-"""FPGA: the DSP slice bit for bit, small products packed into it, accumulator widths, synthesis and place and route.
+"""FPGA: a PE's LUTs, flip-flops and DSPs, the DSP slice bit for bit, dot products packed into columns of it, clocks.
 
-dsp48e2.py and alu.py model one slice, chain.py a column; unisim.py replays them in the vendor's simulation model.
-packing.py says what packed products are, schemes.py which there are, packing_errors.py how wrong they come out,
-packed_verilog.py writes them round a slice.
-accumulator.py has published register widths beside the exact one; synthesis.py counts LUTs, place.py finds clocks.
+    hw.fpga.DspChain(packing=hw.fpga.PACKINGS["int8x2"], terms=16).dsps     # 16 slices for twice 16 products a cycle
+
+synthesis.py has yosys count and cells.py proves it; dsp48e2.py, alu.py and chain.py are the slice and its column;
+packing*.py what small products share, dot.py their chains; accumulator.py FPL'24's widths; clocks.py what was placed.
 """
 
 from hwsim.fpga.accumulator import WidthComparison, compare_width, excess_range
 from hwsim.fpga.chain import Chain
+from hwsim.fpga.clocks import clock
+from hwsim.fpga.dot import DspChain
 from hwsim.fpga.dsp48e2 import Dsp48e2, Inputs, Outputs, State
 from hwsim.fpga.packing import Lane, Packing, failing_operands, grid, multiply, safe_terms
 from hwsim.fpga.packing_errors import PackingErrors, packing_errors, sum_of_products
@@ -19,6 +21,7 @@ __all__ = [
     "PACKINGS",
     "Chain",
     "Dsp48e2",
+    "DspChain",
     "FpgaCounts",
     "Inputs",
     "Lane",
@@ -28,6 +31,7 @@ __all__ = [
     "Placed",
     "State",
     "WidthComparison",
+    "clock",
     "compare_width",
     "excess_range",
     "failing_operands",

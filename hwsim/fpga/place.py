@@ -37,7 +37,7 @@ class _Device:
         return f"synth_{family} -top {top}{'' if dsp else self.no_dsp} -json mapped.json"
 
 
-DEVICES = {
+DEVICES: dict[OpenFamily, _Device] = {
     "ecp5": _Device(
         title="Lattice LFE5U-25F, CABGA381, speed 6",
         no_dsp=" -nodsp",
@@ -107,7 +107,9 @@ def place_and_route(
     return placed(family, reports, seeds, frame_bits, version.rpartition("Version ")[2].strip(") \n"))
 
 
-def placed(family: str, reports: list[dict[str, Any]], seeds: tuple[int, ...], frame_bits: int, version: str) -> Placed:
+def placed(
+    family: OpenFamily, reports: list[dict[str, Any]], seeds: tuple[int, ...], frame_bits: int, version: str
+) -> Placed:
     """What nextpnr's reports, one a seed, say. Raises ValueError for a report without a clock."""
     clocks = []
     for report in reports:
@@ -141,7 +143,7 @@ def nextpnr(family: str) -> list[str]:
     if importlib.util.find_spec(package) is None:
         raise ImportError(
             f"place_and_route: needs nextpnr for {family}, as nextpnr-{family} on the path or as a package: "
-            f"pip install {package.replace('_', '-')}"
+            f"pip install {'bitcost[fpga]' if family == 'ecp5' else package.replace('_', '-')}"
         )
     return [sys.executable, "-c", f"import sys, {package} as y; sys.exit(y.run_nextpnr_{family}(sys.argv[1:]))"]
 

