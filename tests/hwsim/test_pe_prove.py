@@ -23,6 +23,7 @@ PAIR = hw.MacPE(
     accumulator=nf.Exact(max_terms=256),
 )
 SMALL = Mac(a=nf.get("e2m1fn"), b=nf.get("int3"), accumulator=nf.Integer(6))  # type: ignore[arg-type]
+LANES = Mac(a=nf.get("int4"), b=nf.get("int4"), accumulator=nf.Integer(20), lanes=3)  # type: ignore[arg-type]
 CHAIN = Mac(a=nf.get("e3m2fn"), b=nf.get("e2m1fn"), accumulator=nf.FloatChain("float16"))  # type: ignore[arg-type]
 
 
@@ -42,6 +43,12 @@ def test_small_ones_are_proved_by_all_their_steps() -> None:
     proof = prove(SMALL)
     assert proof.status == "proved"
     assert proof.vectors == 2 ** (4 + 3 + 6 + 1)
+
+
+def test_lanes_are_proved_in_parts() -> None:
+    proof = prove(LANES)
+    assert (proof.status, proof.vectors) == ("proved", 3 * 2**8)
+    assert all(f"product{lane}_multiply_out" in proof.method for lane in range(3))
 
 
 @pytest.mark.parametrize("stages", [0, 1, 3])
@@ -64,7 +71,7 @@ def wrong(synthesis: Synthesis, seed: int) -> Synthesis:
     return replace(synthesis, netlist=Netlist(netlist.name, netlist.inputs, netlist.outputs, cells))
 
 
-@pytest.mark.parametrize("what", [PAIR.wiring, SMALL, CHAIN, replace(CHAIN, stages=2)], ids=lambda w: w.name)
+@pytest.mark.parametrize("what", [PAIR.wiring, SMALL, LANES, CHAIN, replace(CHAIN, stages=2)], ids=lambda w: w.name)
 @pytest.mark.parametrize("seed", range(3))
 def test_one_wrong_gate_is_found(what: Mac, seed: int) -> None:
     proof = prove(what, wrong(made(what), seed), count=1000)
