@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from itertools import product
 from typing import Any
 
@@ -20,22 +21,28 @@ from tests.formats.oracle import definition, rounded, special
 
 TWO = Fraction(2)
 FLT_MAX = (2 - TWO**-23) * TWO**127
+END = TWO**1024  # of float64
+
+
+@cache
+def power(e: int) -> Fraction:
+    """2**e."""
+    return TWO**e
 
 
 def floor_log2(x: Fraction) -> int:
     """The e with 2**e <= x < 2**(e + 1)."""
-    e = x.numerator.bit_length() - x.denominator.bit_length() - 1
-    while TWO ** (e + 1) <= x:
-        e += 1
-    return e
+    e = x.numerator.bit_length() - x.denominator.bit_length()
+    return e if power(e) <= x else e - 1
 
 
 def nearest_float(x: Fraction, precision: int, lowest: int) -> Fraction:
     """x >= 0 to nearest even with that many significant bits, all of them multiples of 2**lowest; no upper end."""
     if x == 0:
         return x
-    unit = TWO ** max(floor_log2(x) - precision + 1, lowest)
-    return round(x / unit) * unit  # Python rounds Fractions half to even
+    unit = power(max(floor_log2(x) - precision + 1, lowest))
+    places = x / unit
+    return x if places.denominator == 1 else round(places) * unit  # Python rounds Fractions half to even
 
 
 def float32(x: Fraction) -> Fraction:
@@ -52,14 +59,14 @@ def power_of_two_code(rule: str, amax: Fraction, element: Any) -> int:
         largest = (2 - TWO**-23) * TWO**127
         quotient = float32(min(float32(amax), largest) * float32(1 / top))
         exponent = floor_log2(quotient) if quotient else -200
-        exponent += quotient != TWO**exponent
+        exponent += quotient != power(exponent)
     else:
         if rule == "even":  # to the element's significand, halves up
             minifloat = isinstance(element, nf.Minifloat)
             m = element.trailing_significand_bits if minifloat else floor_log2(top) - element.ulp_exponent
-            amax = amax + TWO ** (floor_log2(amax) - m - 1)
+            amax = amax + power(floor_log2(amax) - m - 1)
         exponent = floor_log2(amax)
-        exponent += rule == "ceil" and amax != TWO**exponent
+        exponent += rule == "ceil" and amax != power(exponent)
         exponent -= floor_log2(top)
     largest_code = 254 - max(floor_log2(top), 0) if exact <= FLT_MAX else 254  # every element finite in float32
     return max(0, min(largest_code, exponent + 127))
@@ -112,7 +119,9 @@ def encode_block(
     scale: given by an outer level of scales.  first: index in its array of the block's first element, the others
     following, for the random bits of a stochastic cast.
     """
-    drawn = [random_word(cast.seed, first + i) >> 32 - cast.random_bits for i in range(len(block))]
+    drawn = [0] * len(block)
+    if cast.stochastic:
+        drawn = [random_word(cast.seed, first + i) >> 32 - cast.random_bits for i in range(len(block))]
     if fmt.rule != "absmax":
         return _power_of_two_block(fmt, block, cast, drawn)
     reals = [Fraction(float(x)) if np.isfinite(x) else Fraction(0) for x in block]
@@ -123,9 +132,9 @@ def encode_block(
         extent = high - low if fmt.offset else max(high, -low)
         scale = stored_scale(extent / steps, fmt.scale.format)
         if extent <= FLT_MAX and scale * steps >= TWO**128 - TWO**103:  # float32 infinity: one step down
-            scale -= TWO ** (floor_log2(scale) - fmt.scale.format.trailing_significand_bits)
+            scale -= power(floor_log2(scale) - fmt.scale.format.trailing_significand_bits)
     zero = Fraction(0)
-    unit = TWO**element.ulp_exponent
+    unit = power(element.ulp_exponent)
     if fmt.offset and scale:
         integer = element.min_integer + _rounded_integer(-low / scale / unit, nf.Cast())
         held: Any = fmt.offset.format
@@ -172,8 +181,15 @@ def _rounded_integer(x: Fraction, cast: nf.Cast, random: int = 0) -> int:
     return floor + up
 
 
+@cache
+def _defined(element: Any) -> tuple[float | Fraction, ...]:
+    """The definition of every code."""
+    return tuple(definition(element, code) for code in range(2**element.bits))
+
+
 def _value(element: Any, code: int, scale: Fraction, zero: Fraction) -> Value:
-    value = definition(element, code)
+    small = element.bits <= 12 and not isinstance(element, nf.Codebook)
+    value = _defined(element)[code] if small else definition(element, code)
     if isinstance(value, float):
         return Fraction(0) if value == 0 else None if np.isnan(value) else value  # an infinity stays one
     return (value - zero) * scale
@@ -184,7 +200,7 @@ def _power_of_two_block(fmt: nf.Scaled, block: Sequence[float], cast: nf.Cast, d
     if np.isinf(block).any() or (np.isnan(block).any() and not named):
         return BlockAnswer(None, [0] * len(block), [None] * len(block))
     reals = [Fraction(0) if np.isnan(x) else Fraction(float(x)) for x in block]
-    scale = TWO ** (power_of_two_code(fmt.rule, max(map(abs, reals)), fmt.element) - 127)
+    scale = power(power_of_two_code(fmt.rule, max(map(abs, reals)), fmt.element) - 127)
     codes = [
         special(fmt.element, "nan", bool(np.signbit(x)), cast)
         if np.isnan(x)
@@ -220,7 +236,7 @@ def to_dtype(values: Sequence[Value], dtype: Any) -> NDArray[Any]:
             out.append(np.nan if value is None else value)
             continue
         magnitude = nearest_float(abs(value), precision, lowest)
-        number = float(magnitude) if magnitude < TWO**1024 else np.inf
+        number = float(magnitude) if magnitude < END else np.inf
         out.append(-number if value < 0 else number)
     with np.errstate(over="ignore"):
         return np.array(out, np.float64).astype(dtype)

@@ -104,6 +104,30 @@ def lattice(fmt: Any) -> tuple[tuple[Fraction, ...], tuple[int | None, ...]]:
     return (below, *values, beyond), (None, *codes, None)
 
 
+@cache
+def _floats(fmt: Any) -> tuple[float, ...]:
+    """The values of `lattice`, as floats: where to begin to look for a place among them."""
+    return tuple(_near(value) for value in lattice(fmt)[0])
+
+
+def _near(value: Fraction) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return float("inf") if value > 0 else float("-inf")
+
+
+def place(fmt: Any, x: Fraction) -> int:
+    """The number of lattice values below x."""
+    values = lattice(fmt)[0]
+    at = bisect_left(_floats(fmt), _near(x))
+    while at > 0 and values[at - 1] >= x:
+        at -= 1
+    while at < len(values) and values[at] < x:
+        at += 1
+    return at
+
+
 def rounded(fmt: Any, x: Fraction, negative: bool, cast: nf.Cast, random: int = 0) -> int:
     """The code of the real x under a cast; `negative` also tells -0 from 0. random: R of stochastic roundings."""
     values, codes = lattice(fmt)
@@ -115,7 +139,7 @@ def rounded(fmt: Any, x: Fraction, negative: bool, cast: nf.Cast, random: int = 
         if getattr(fmt, "wrapped", None) and fmt.finite_overflows and cast.overflow == "overflow":
             return _beyond(fmt, x < 0, cast, cast.rounding in ("toward_zero", "up" if x < 0 else "down"))
     else:
-        at = bisect_left(values, x)
+        at = place(fmt, x)
         pair = (at, at) if values[at] == x else (at - 1, at)
         at = _choose(fmt, x, negative, [(values[i], codes[i], i) for i in pair], cast, random)
         value, code = values[at], codes[at]
@@ -261,10 +285,9 @@ class Steps:
 
 
 def _last(threshold: Fraction, owned: bool) -> float:
-    try:
-        near = float(threshold)
-    except OverflowError:
-        return float("inf") if threshold > 0 else float("-inf")
+    near = _near(threshold)
+    if np.isinf(near):
+        return near
     if Fraction(near) > threshold or (Fraction(near) == threshold and not owned):
         near = float(np.nextafter(near, -np.inf))
     return near

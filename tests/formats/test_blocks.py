@@ -99,9 +99,11 @@ def adversarial_blocks(fmt: nf.Scaled, dtype: Any, size: int, seed: int) -> NDAr
         for threshold in rng.permutation(np.array(picked, object)):
             with np.errstate(over="ignore"):
                 x = dtype(_float(threshold * (scale or 0)))
-                row += [float(v) for v in (x, np.nextafter(x, dtype(np.inf)), np.nextafter(x, dtype(-np.inf)))]
-        row = [x for x in row if abs(x) <= amax][:size]
-        rows.append(np.array(row + [0.0] * (size - len(row))))
+                near = (float(v) for v in (x, np.nextafter(x, dtype(np.inf)), np.nextafter(x, dtype(-np.inf))))
+                row += [v for v in near if abs(v) <= amax]
+            if len(row) >= size:
+                break
+        rows.append(np.array((row + [0.0] * size)[:size]))
     with np.errstate(over="ignore"):
         blocks = np.array(rows).astype(dtype)
     blocks[~np.isfinite(blocks)] = 1
