@@ -10,6 +10,7 @@ import operator
 from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
+from functools import cache
 
 
 class Special(Enum):
@@ -85,4 +86,10 @@ def floor_log2(x: Fraction) -> int:
     if x <= 0:
         raise ValueError(f"floor_log2: x must be positive, got {x}")
     e = x.numerator.bit_length() - x.denominator.bit_length()
-    return e if Fraction(2) ** e <= x else e - 1
+    return e if power_of_two(e) <= x else e - 1
+
+
+@cache
+def power_of_two(e: int) -> Fraction:
+    """2**e, made once: references ask for the same few again and again."""
+    return Fraction(2) ** e

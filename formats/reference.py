@@ -13,12 +13,13 @@ from fractions import Fraction
 from formats.called import called
 from formats.cast import DEFAULT, Cast, Rounding
 from formats.elements import is_scalar
-from formats.exact import Dyadic, Special, Value, floor_log2
+from formats.exact import Dyadic, Special, Value, floor_log2, power_of_two
 from formats.fixed_point import FixedPoint
 from formats.minifloat import Minifloat
 from formats.plans.points import finite_points, minus_zero_code, nearest_cuts
 from formats.scalar import Scalar
 
+HALF = Fraction(1, 2)
 _MIRRORED: dict[Rounding, Rounding] = {"up": "down", "down": "up"}
 
 
@@ -38,8 +39,8 @@ def round_integer(x: Fraction, cast: Cast, ties: str = "even", random: int = 0) 
     if cast.stochastic:
         away = moves_away(remainder if x > 0 else 1 - remainder, cast, random)
         return floor + (away if x > 0 else not away)
-    if remainder != Fraction(1, 2):
-        return floor if remainder < Fraction(1, 2) else floor + 1
+    if remainder != HALF:
+        return floor if remainder < HALF else floor + 1
     if rounding == "ties_away":
         return floor + 1 if x > 0 else floor
     if ties == "up":
@@ -76,7 +77,7 @@ def encode_value(fmt: Scalar, value: Value, cast: Cast = DEFAULT, random: int = 
     if isinstance(fmt, Minifloat):
         return _encode_minifloat(fmt, value, cast, random)
     if isinstance(fmt, FixedPoint):
-        integer = round_integer(value.fraction * Fraction(2) ** fmt.fraction_bits, cast, "even", random)
+        integer = round_integer(value.fraction * power_of_two(fmt.fraction_bits), cast, "even", random)
         return max(fmt.min_integer, min(fmt.max_integer, integer)) % (1 << fmt.bits)
     if not is_scalar(fmt):
         raise TypeError(f"encode_value: {fmt!r} does not offer what formats.Scalar asks for")
@@ -143,7 +144,9 @@ def _overflowed(fmt: Scalar, negative: bool) -> int:
 def _encode_minifloat(fmt: Minifloat, value: Dyadic, cast: Cast, random: int) -> int:
     """Round the magnitude on the unbounded lattice, then look whether it is still in range."""
     magnitude = abs(value.fraction)
-    mirrored = replace(cast, rounding=_MIRRORED.get(cast.rounding, cast.rounding)) if value.negative else cast
+    mirrored = cast
+    if value.negative and cast.rounding in _MIRRORED:
+        mirrored = replace(cast, rounding=_MIRRORED[cast.rounding])
     ordinal = _round_ordinal(fmt, magnitude, mirrored, random)
     if fmt.signed and not fmt.zero and magnitude < fmt.min_positive and cast.rounding in ("up", "down"):
         return 0 if cast.rounding == "up" else 2**fmt.magnitude_bits  # across the gap where zero would be
@@ -168,13 +171,12 @@ def _round_ordinal(fmt: Minifloat, x: Fraction, cast: Cast, random: int) -> int:
     the two neighbours are compared directly. Without zero everything smaller becomes the smallest magnitude.
     """
     m = fmt.trailing_significand_bits
-    floor = fmt.magnitude(0 if not fmt.zero else 1).fraction
-    if not fmt.subnormals and x < floor:
+    if not fmt.subnormals and x < (floor := fmt.magnitude(0 if not fmt.zero else 1).fraction):
         if not fmt.zero:
             return 0
         return round_integer(x / floor, cast, fmt.ties, random)  # 0 or 1: ordinal 0 is even
     exponent = max(floor_log2(x), fmt.min_exponent) if x else fmt.min_exponent
-    quantum = Fraction(2) ** (exponent - m)
+    quantum = power_of_two(exponent - m)
     if fmt.ties == "up" or m == 0:
         return _round_power(fmt, x, exponent, cast, random)
     steps = round_integer(x / quantum, cast, "even", random)  # 2**m..2**(m+1) in a normal binade, fewer below
@@ -185,7 +187,7 @@ def _round_power(fmt: Minifloat, x: Fraction, exponent: int, cast: Cast, random:
     """Rounding where neighbours are a factor of two apart: "even" is then the last bit of the code."""
     m = fmt.trailing_significand_bits
     base = (exponent - fmt.min_exponent) << m
-    steps = x / Fraction(2) ** (exponent - m)
+    steps = x / power_of_two(exponent - m)
     whole = steps.numerator // steps.denominator
     lower = base + whole - (0 if fmt.subnormals else 2**m)
     between = steps - whole  # 0 <= between < 1, the step to the next code is 1 in these units

@@ -91,6 +91,7 @@ def _floats(x: Any, fmt: Format, name: str) -> NDArray[Any]:
     return given.astype(np.float32 if given.dtype.itemsize <= 2 else np.float64)
 
 
+@cache
 def _has_minus_zero(fmt: Format) -> bool:
     """Whether quantising changes no value's sign, so that an array of values of the format is its own quantisation."""
     return isinstance(fmt, Minifloat) and bool(np.signbit(quantize(np.float32(-0.0), fmt)))

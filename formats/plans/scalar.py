@@ -17,6 +17,7 @@ from formats.exact import Special
 from formats.fixed_point import FixedPoint
 from formats.minifloat import Minifloat
 from formats.plans.decisions import decisions
+from formats.plans.fields import fixed_point_values, minifloat_values
 from formats.reference import check_cast, encode_value, nan_codes
 from formats.scalar import Scalar
 
@@ -204,6 +205,18 @@ def _above(x: float, threshold: Fraction, owned: bool) -> bool:
 @cache
 def decode_tables(fmt: Scalar) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Value per code as float32 (rounded once) and float64 (exact). OverflowError where float64 cannot hold one."""
+    if isinstance(fmt, Minifloat) and fmt.bits <= 16 and not fmt.exceeds_float64:
+        exact = minifloat_values(fmt, np.arange(2**fmt.bits))
+    elif isinstance(fmt, FixedPoint) and fmt.bits <= 16 and abs(fmt.fraction_bits) <= 512:
+        exact = fixed_point_values(fmt, np.arange(2**fmt.bits))
+    else:  # slow, and raises what there is to raise
+        exact = _one_by_one(fmt)
+    with np.errstate(over="ignore"):
+        return exact.astype(np.float32), exact
+
+
+def _one_by_one(fmt: Scalar) -> NDArray[np.float64]:
+    """The values as the format gives them."""
     values = fmt.values()
     exact = np.empty(len(values), np.float64)
     for code, value in enumerate(values):
@@ -214,8 +227,7 @@ def decode_tables(fmt: Scalar) -> tuple[NDArray[np.float32], NDArray[np.float64]
     if isinstance(fmt, Minifloat) and fmt.has_two_nans:
         negative = exact[2**fmt.magnitude_bits :]
         negative[np.isnan(negative)] = -np.nan  # the sign of a NaN code stays
-    with np.errstate(over="ignore"):
-        return exact.astype(np.float32), exact
+    return exact
 
 
 def check_float64(fmt: Scalar, door: str) -> None:

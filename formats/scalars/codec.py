@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from formats.cast import Cast
 from formats.fixed_point import FixedPoint
 from formats.minifloat import Minifloat
+from formats.plans.fields import minifloat_values
 from formats.plans.scalar import (
     FLOAT32,
     FLOAT64,
@@ -124,7 +125,7 @@ def _checked(fmt: Scalar, codes: NDArray[Any]) -> NDArray[Any]:
     """The codes as a flat vector of the smallest unsigned type, every one of them known to exist."""
     if codes.dtype.kind not in "ui":
         raise TypeError(f"decode: codes must be integers, got dtype {codes.dtype}")
-    limit = len(fmt.values()) if fmt.bits <= 16 else 2**fmt.bits
+    limit = 2**fmt.bits if isinstance(fmt, Minifloat | FixedPoint) or fmt.bits > 16 else len(fmt.values())
     flat = np.ascontiguousarray(codes, codes.dtype.newbyteorder("=")).reshape(-1)
     if flat.dtype.kind == "u" and flat.size and limit > np.iinfo(flat.dtype).max:
         return flat
@@ -154,24 +155,7 @@ def _decode_wide(fmt: Scalar, flat: NDArray[Any]) -> NDArray[np.float64]:
         with np.errstate(invalid="ignore"):  # signalling NaNs widen to quiet ones
             wide = flat.astype(np.uint32).view(np.float32).astype(np.float64)
         return np.where(np.isnan(wide), np.copysign(np.nan, wide), wide)  # one NaN a sign, whatever its payload
-    m, code = fmt.trailing_significand_bits, flat.astype(np.int64)
-    ordinal = code & (2**fmt.magnitude_bits - 1)
-    field, trailing = ordinal >> m, ordinal & (2**m - 1)
-    normal = (field > 0) | (not fmt.subnormals)
-    significand = trailing + np.where(normal, 2**m, 0)
-    exponent = np.where(normal, field, 1) + (fmt.ulp_exponent - (1 if fmt.subnormals else 0))
-    with np.errstate(over="ignore"):  # the fields of infinity and NaN, replaced below
-        value = np.ldexp(significand.astype(np.float64), exponent)
-    if fmt.zero:
-        value = np.where(ordinal == 0, 0.0, value)
-    if fmt.has_infinity:
-        value = np.where(ordinal == fmt.max_magnitude_code + 1, np.inf, value)
-    special = ordinal > fmt.max_magnitude_code + fmt.has_infinity
-    negative = (code >> fmt.magnitude_bits).astype(bool) if fmt.signed else np.zeros(code.shape, bool)
-    if fmt.specials in ("fnuz", "extended"):
-        special = special | (code == fmt.nan_code)
-    magnitude = np.where(special, np.nan, value)
-    return np.where(negative & (fmt.has_two_nans | ~special), -magnitude, magnitude)
+    return minifloat_values(fmt, flat)
 
 
 def quantize(x: NDArray[Any], fmt: Scalar, cast: Cast) -> NDArray[Any]:

@@ -46,20 +46,14 @@ def nearest_integer(x: Fraction, limit: int) -> int:
 @lru_cache(maxsize=256)  # every column of weights looks up the same
 def group_entries(a: tuple[Fraction, ...], group: LookupTable) -> list[Fraction]:
     """One table: entry i for all i."""
-    found = []
-    for i in range(2**group.group):
-        bits = [i >> j & 1 for j in range(group.group)]
-        terms = [x * ((2 * bit - 1) if group.states == "signs" else bit) for x, bit in zip(a, bits, strict=True)]
-        if group.entry is None:
-            found.append(sum(terms, Fraction(0)))
-        elif group.additions == "once":
-            found.append(to_format(sum(terms, Fraction(0)), group.entry))
-        else:
-            total = Fraction(0)
-            for term in terms:
-                total = to_format(total + term, group.entry)
-            found.append(total)
-    return found
+    entries, states = [Fraction(0)], (-1, 1) if group.states == "signs" else (0, 1)
+    for x in a:  # each further bit doubles the table
+        entries = [entry + state * x for state in states for entry in entries]
+        if group.entry is not None and group.additions != "once":
+            entries = [to_format(entry, group.entry) for entry in entries]
+    if group.entry is not None and group.additions == "once":
+        entries = [to_format(entry, group.entry) for entry in entries]
+    return entries
 
 
 def add_up(terms: Sequence[Fraction], how: Exact | Integer | FloatChain, unit: Fraction) -> Fraction:
