@@ -18,8 +18,8 @@ SIZES = (0, 1, 2, 3, 7, 8, 9, 15, 63, 64, 65, 127, 128, 200, 1031)
 
 def stream(codes: NDArray[Any], width: int) -> bytes:
     """The definition: code i times 2**(i * width), all added up."""
-    total = sum(int(code) << (i * width) for i, code in enumerate(codes))
-    return total.to_bytes(packed_size(codes.size, width), "little")
+    digits = "".join(f"{int(code):0{width}b}" for code in codes[::-1])  # their sum, written down in base 2
+    return int(digits or "0", 2).to_bytes(packed_size(codes.size, width), "little")
 
 
 def some_codes(width: int, dtype: Any, size: int) -> NDArray[Any]:
