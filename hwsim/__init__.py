@@ -11,11 +11,11 @@ Figures carry an interval, a source, a status (proved, tested, estimated) and th
 from hwsim.accelerator import Accelerator, VectorUnit, assumed_vector_unit
 from hwsim.array import Gemm, SystolicArray
 from hwsim.compare import energy_ratio
-from hwsim.component import Component, leaf, tree
 from hwsim.cost import Cost, Scaling
 from hwsim.estimate import estimate, estimate_many, gemm_columns, gemm_report, setting
 from hwsim.memory import Memory, lpddr5, sram
 from hwsim.pe import MacPE
+from hwsim.pe.compare import Comparison, compare_pes
 from hwsim.report import Report, Unpriced, parallel
 from hwsim.simulator import SimulationResult, simulate
 from hwsim.technology import Technology, technologies, technology
@@ -24,7 +24,7 @@ from hwsim.vector import vector_report
 
 __all__ = [
     "Accelerator",
-    "Component",
+    "Comparison",
     "Cost",
     "Gemm",
     "MacPE",
@@ -37,12 +37,12 @@ __all__ = [
     "Unpriced",
     "VectorUnit",
     "assumed_vector_unit",
+    "compare_pes",
     "energy_ratio",
     "estimate",
     "estimate_many",
     "gemm_columns",
     "gemm_report",
-    "leaf",
     "lpddr5",
     "parallel",
     "setting",
@@ -51,6 +51,5 @@ __all__ = [
     "stored_bits",
     "technologies",
     "technology",
-    "tree",
     "vector_report",
 ]

@@ -12,7 +12,7 @@ from numbers import Real
 
 import formats as nf
 from hwsim.array import SystolicArray
-from hwsim.array_cost import array_area, mac_pe, period_ns
+from hwsim.array_cost import array_area, array_leakage, mac_pe, period_ns
 from hwsim.cost import Cost
 from hwsim.memory import Memory, lpddr5, sram
 from hwsim.pe import MacPE
@@ -49,11 +49,11 @@ class VectorUnit:
 def assumed_vector_unit(lanes: int, tech: str | Technology) -> VectorUnit:
     """A vector unit whose element operation is priced as a bfloat16 multiply-add into float32.
 
-    Intervals are a factor two wider than that unit's; no energy where the technology has none.
+    Intervals are a factor two wider than that unit's.
     """
     model, unit = technology(tech), MacPE("bfloat16", "bfloat16", accumulator=nf.FloatChain("float32"))
     area = unit.area_um2(model).widened(2.0, ASSUMED_OPERATION) * lanes
-    energy = unit.energy_pj(model).widened(2.0, ASSUMED_OPERATION) if model.has_energy else None
+    energy = unit.energy_pj(model).widened(2.0, ASSUMED_OPERATION)
     return VectorUnit(lanes=lanes, energy_pj_per_operation=energy, area_um2=area)
 
 
@@ -167,7 +167,11 @@ class Accelerator:
     def leakage(self) -> dict[str, Cost]:
         """Leakage by part, mW, where known."""
         _, sram_level, _ = self.levels
-        return {"SRAM": sram_level.leakage_mw} if sram_level.leakage_mw is not None else {}
+        parts = {"SRAM": sram_level.leakage_mw} if sram_level.leakage_mw is not None else {}
+        for index, array in enumerate(self.arrays):
+            mark = f" {index}" if index else ""
+            parts |= {f"{name}{mark}": cost for name, cost in array_leakage(array, self.tech).items()}
+        return parts
 
     @property
     def assumptions(self) -> tuple[str, ...]:

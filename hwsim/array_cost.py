@@ -14,9 +14,10 @@ Uses are counted from `hwsim.cycles.gemm_cycles`; idle PEs and registers are ass
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import operator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, reduce
 from math import ceil, gcd
 from typing import Any
 
@@ -24,20 +25,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 import formats as nf
+from hwsim import price
 from hwsim.array import SystolicArray
-from hwsim.component import Component, leaf, tree
+from hwsim.circuit import Build, Module
 from hwsim.cost import Cost
 from hwsim.pe import MacPE
-from hwsim.pe.datapath import FloatRegister, float_adder
+from hwsim.pe.edge import Edge, edge
+from hwsim.pe.floating import float_add
+from hwsim.pe.number import decoded, slug
+from hwsim.pe.series import Series, edge_series, sums
+from hwsim.pe.stimulus import Operands
 from hwsim.technology import Technology
 
+TYPICAL_TERMS = 1024  # of a result whose sum is scaled once
 Ints = NDArray[np.int64]
 Counts = dict[str, NDArray[np.int64] | NDArray[np.float64]]
 
 ASSUMPTIONS = (
     "assumed: idle PEs and registers are clock-gated and cost no energy; no clock tree, no wires between PEs",
-    "PE energy is for operands that both change every cycle; "
-    "holding one still saves 18-38 % of an int8 MAC (not applied)",
+    "assumed: normal operands, both new every cycle where sums stay; else the held one for 64 cycles",
 )
 
 
@@ -101,6 +107,52 @@ def block_sums(array: SystolicArray, k: Ints) -> Ints:
     return np.asarray(uses + ends - ends // whole)
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """`count` copies of a module. uses: how its ports move when it works."""
+
+    module: Module
+    count: int
+    uses: Series | None = None
+
+    def area_um2(self, tech: Technology) -> Cost:
+        """Of all copies."""
+        return price.area_um2(self.module, tech) * self.count
+
+    def leakage_mw(self, tech: Technology) -> Cost:
+        """Of all copies."""
+        return price.leakage_mw(self.module, tech) * self.count
+
+    def energy_pj(self, tech: Technology) -> Cost:
+        """Of one use of one copy."""
+        assert self.uses is not None
+        return price.energy_pj(self.module, tech, self.uses)
+
+
+@cache
+def rank(width: int) -> Module:
+    """A row of flip-flops."""
+    m = Build(f"rank{width}")
+    held = m.register("held", width)
+    m.drive("held", m.input("d", width))
+    m.output("q", held)
+    return m.done()
+
+
+@cache
+def sum_adder(register: nf.Minifloat | int) -> Module:
+    """Two sums added: float codes, rounded to nearest even, or two's complement of so many bits."""
+    if isinstance(register, int):
+        m = Build(f"add_sums{register}")
+        a, b = m.input("a", register), m.input("b", register)
+        m.output("sum", m.leaf("add", "adder", width=register, a=a, b=b))
+        return m.done()
+    m = Build(f"add_sums_{slug(register.name)}")
+    a, b = m.input("a", register.bits), m.input("b", register.bits)
+    m.output("sum", float_add(m, "add", register, "ties_to_even", a, decoded(m, "read", register, b)))
+    return m.done()
+
+
 @cache
 def period_ns(array: SystolicArray, tech: Technology) -> float:
     """Shortest clock period: of the PE; of a fold adder, should it be slower; and, where sums stay, of the block sums'
@@ -108,31 +160,35 @@ def period_ns(array: SystolicArray, tech: Technology) -> float:
     pe = mac_pe(array)
     period = pe.delay_ns(tech).value
     if array.dataflow != "output_stationary":
-        return period if pe.edge_every is not None else max(period, _fold_adder(pe).delay_ns(tech).value)
-    unit = pe.edge_components()
-    if unit is None or pe.edge_every is None:
+        return period if pe.edge_every is not None else max(period, price.delay_ns(_fold_adder(pe), tech).value)
+    if pe.edge_every is None or pe.edge_accumulator is None:
         return period
-    loop = next(child for child in unit.children if child.name == "accumulate").delay_ns(tech).value
+    loop = price.delay_ns(sum_adder(pe.edge_accumulator.format), tech).value
     return max(period, loop / -(-pe.edge_every // array.lanes))
 
 
 @cache
 def pipeline_ranks(array: SystolicArray, tech: Technology) -> int:
     """Ranks of registers in a block-scale unit, so that no part of it is slower than the PEs' clock; 0 without one."""
-    unit = mac_pe(array).edge_components()
-    return _ranks(unit, array, tech)
+    return _ranks(mac_pe(array).block_edge, array, tech)
 
 
-def _ranks(unit: Component | None, array: SystolicArray, tech: Technology) -> int:
-    return ceil(unit.delay_ns(tech).value / period_ns(array, tech)) - 1 if unit is not None else 0
+def _ranks(unit: Edge | None, array: SystolicArray, tech: Technology) -> int:
+    return ceil(price.delay_ns(edge(unit), tech).value / period_ns(array, tech)) - 1 if unit is not None else 0
 
 
-def _pipeline(unit: Component | None, array: SystolicArray, tech: Technology) -> Component | None:
-    """The ranks of one unit, each as wide as its result; None where it needs none."""
+def _pipeline(unit: Edge | None, array: SystolicArray, tech: Technology, count: int = 1) -> Part | None:
+    """The ranks of `count` units, each as wide as its result; None where they need none."""
     ranks = _ranks(unit, array, tech)
-    edge = mac_pe(array).edge_accumulator
-    width = edge.format.bits if edge is not None else 32  # result scales give a float32
-    return tree("pipeline", leaf("rank", "register", width=width, count=ranks)) if ranks > 0 else None
+    edge_format = mac_pe(array).edge_accumulator
+    width = edge_format.format.bits if edge_format is not None else 32  # result scales give a float32
+    return Part(rank(width), ranks * count, _random(width)) if ranks > 0 else None
+
+
+def _random(width: int) -> Series:
+    rng = np.random.default_rng(0)
+    return {"d": np.array([int.from_bytes(rng.bytes(width // 8 + 1), "little") % (1 << width)
+                           for _ in range(price.SERIES_CYCLES)], object)}  # fmt: skip
 
 
 def pipeline_assumptions(array: SystolicArray, tech: Technology) -> tuple[str, ...]:
@@ -144,7 +200,7 @@ def pipeline_assumptions(array: SystolicArray, tech: Technology) -> tuple[str, .
             f"block-scale units are pipelined to the clock in {ranks} ranks of registers, priced; their latency "
             f"({ranks} cycles a block of rows and fold) is not in the cycles"
         )
-    ranks = _ranks(mac_pe(array).output_components(), array, tech)
+    ranks = _ranks(mac_pe(array).result_edge, array, tech)
     if ranks > 0:
         lines.append(
             f"result scales run in the vector unit, pipelined to the clock in {ranks} ranks of registers whose energy "
@@ -154,68 +210,87 @@ def pipeline_assumptions(array: SystolicArray, tech: Technology) -> tuple[str, .
 
 
 @cache
-def array_parts(array: SystolicArray, tech: Technology) -> dict[str, Component]:
-    """Everything but the PEs, as trees, by name. tech: its delays say how deep units are pipelined."""
-    widths = wiring(array)
+def array_parts(array: SystolicArray, tech: Technology) -> dict[str, tuple[Part, ...]]:
+    """Everything but the PEs, by name. tech: its delays say how deep units are pipelined."""
+    widths, pe = wiring(array), mac_pe(array)
     rows, columns = array.rows, array.columns
     triangle_rows, triangle_columns = rows * (rows - 1) // 2, columns * (columns - 1) // 2
-    parts = {
-        "operand registers": tree(
-            "operand_registers",
-            leaf("left", "register", width=widths.left_bits, count=rows * columns),
-            leaf("top", "register", width=widths.top_bits, count=rows * columns),
+    skew = [Part(rank(widths.left_bits), triangle_rows)]
+    skew += [Part(rank(widths.top_bits), triangle_columns)] if widths.sums_stay else []
+    parts: dict[str, tuple[Part, ...]] = {
+        "operand registers": (
+            Part(rank(widths.left_bits), rows * columns),
+            Part(rank(widths.top_bits), rows * columns),
         ),
-        "skew registers": tree(
-            "skew_registers",
-            leaf("rows", "register", width=widths.left_bits, count=triangle_rows),
-            leaf("columns", "register", width=widths.top_bits, count=triangle_columns) if widths.sums_stay else None,
-        ),
+        "skew registers": tuple(skew),
     }
-    unit = mac_pe(array).edge_components()
+    unit = pe.block_edge
     if unit is not None:
-        parts["block-scale units"] = unit.times(block_units(array))
-        pipeline = _pipeline(unit, array, tech)
+        parts["block-scale units"] = (_edge_part(pe, unit, block_units(array)),)
+        pipeline = _pipeline(unit, array, tech, block_units(array))
         if pipeline is not None:
-            parts["block-scale pipeline"] = pipeline.times(block_units(array))
+            parts["block-scale pipeline"] = (pipeline,)
     elif not widths.sums_stay:
-        parts["fold adders"] = tree("fold_adders", _fold_adder(mac_pe(array)), count=columns)
+        parts["fold adders"] = (Part(_fold_adder(pe), columns, _fold_series(pe, array)),)
     return parts
 
 
-def _fold_adder(pe: MacPE) -> Component:
-    register = pe.register
-    if isinstance(register, FloatRegister):
-        return float_adder("add", register.significand_bits, register)
-    return leaf("add", "adder", width=register.bits)
+def _edge_part(pe: MacPE, unit: Edge, count: int) -> Part:
+    terms = pe.edge_every if unit.blocks and pe.edge_every is not None else TYPICAL_TERMS
+    return Part(edge(unit), count, edge_series(pe.wiring, unit, terms))
+
+
+def _fold_adder(pe: MacPE) -> Module:
+    return sum_adder(pe.float_register if pe.float_register is not None else pe.accumulator_bits)
+
+
+def _fold_series(pe: MacPE, array: SystolicArray) -> Series:
+    register = pe.float_register if pe.float_register is not None else pe.accumulator_bits
+    made = sums(pe.wiring, register, pe.wiring.unit if pe.float_register is None else 0, array.rows * array.lanes)
+    return {"a": made, "b": np.roll(made, 1)}
 
 
 def array_area(array: SystolicArray, tech: Technology) -> dict[str, Cost]:
     """Area of the PEs and of every other part, in um2."""
     pes = mac_pe(array).area_um2(tech) * (array.rows * array.columns)
-    return {"PEs": pes, **{name: part.area_um2(tech) for name, part in array_parts(array, tech).items()}}
+    return {"PEs": pes, **{name: _total(part.area_um2(tech) for part in parts)
+                           for name, parts in array_parts(array, tech).items()}}  # fmt: skip
 
 
+def array_leakage(array: SystolicArray, tech: Technology) -> dict[str, Cost]:
+    """Static power of the PEs and of every other part, in mW."""
+    pes = mac_pe(array).leakage_mw(tech) * (array.rows * array.columns)
+    return {"PEs": pes, **{name: _total(part.leakage_mw(tech) for part in parts)
+                           for name, parts in array_parts(array, tech).items()}}  # fmt: skip
+
+
+def _total(costs: Iterable[Cost]) -> Cost:
+    return reduce(operator.add, costs)
+
+
+def pe_operands(array: SystolicArray) -> Operands:
+    """How a PE's operands come in this dataflow."""
+    return "normal" if array.dataflow == "output_stationary" else "weight_held"
+
+
+@cache
 def array_prices(array: SystolicArray, tech: Technology) -> dict[str, Cost]:
-    """Energy of one of each action of `array_counts`; empty where the technology has no energy figures."""
-    if not tech.has_energy:
-        return {}
+    """Energy of one of each action of `array_counts`."""
     pe = mac_pe(array)
-    bit = leaf("bit", "register", width=1).energy_pj(tech)
-    prices = {
-        "pe": pe.energy_pj(tech),
-        "operand registers": replace(bit, unit="pJ/bit"),
-        "skew registers": replace(bit, unit="pJ/bit"),
-    }
-    unit, output = pe.edge_components(), pe.output_components()
-    if unit is not None:
-        prices["block-scale units"] = unit.energy_pj(tech)
-        pipeline = _pipeline(unit, array, tech)
-        if pipeline is not None:
-            prices["block-scale pipeline"] = pipeline.energy_pj(tech)
-    elif array.dataflow != "output_stationary":
-        prices["fold adders"] = _fold_adder(pe).energy_pj(tech)
+    word = Part(rank(64), 1, _random(64))
+    bit = replace(word.energy_pj(tech) * (1 / 64), unit="pJ/bit")
+    prices = {"pe": pe.energy_pj(tech, pe_operands(array)), "operand registers": bit, "skew registers": bit}
+    for name, parts in array_parts(array, tech).items():
+        if name in ("block-scale units", "fold adders"):
+            prices[name] = parts[0].energy_pj(tech)
+        elif name == "block-scale pipeline":
+            prices[name] = parts[0].energy_pj(tech) * pipeline_ranks(array, tech)
+    output = pe.result_edge
     if output is not None:
-        prices["result scales"] = tree("scaled", output, _pipeline(output, array, tech)).energy_pj(tech)
+        pipeline = _pipeline(output, array, tech)
+        prices["result scales"] = _edge_part(pe, output, 1).energy_pj(tech)
+        if pipeline is not None:
+            prices["result scales"] += pipeline.energy_pj(tech) * pipeline.count
     return prices
 
 
@@ -250,6 +325,6 @@ def array_counts(
             counts["block-scale pipeline"] = counts["block-scale units"]
     elif not widths.sums_stay:
         counts["fold adders"] = cycles["partial_read_words"]
-    if pe.output_components() is not None:
+    if pe.result_edge is not None:
         counts["result scales"] = results
     return counts

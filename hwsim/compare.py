@@ -1,17 +1,21 @@
 """Paired comparison: the ratio of two reports' energies, with what they have in common varied together.
 
-Two accelerators of one node share the memory's energy per bit and the error of the logic figures as a whole
-(`Cost.shared`). Those move both energies at once and mostly cancel; what is a design's own does not. The interval is
-that of the ratio over all combinations of these factors, far narrower than dividing two intervals.
+Two accelerators of one node share the memory's energy per bit and what the logic figures leave out (wires, the clock
+tree). Those move both energies at once and mostly cancel. What is a design's own does not: its figure's interval, and
+how much the ratio of two PEs differs between libraries. The interval is that of the ratio over all combinations of
+these factors, far narrower than dividing two intervals.
 """
 
 from __future__ import annotations
 
 from itertools import product
+from math import sqrt
 
 from hwsim.cost import Cost
 from hwsim.report import Report
+from hwsim.technology.coefficients import between_libraries
 
+LEFT_OUT = 1.5  # assumed: how far wires and a clock tree may move all logic of a node together
 MEMORIES = ("SRAM", "DRAM", "leakage SRAM")
 End = float  # a factor on the central value
 
@@ -34,12 +38,11 @@ def energy_ratio(report: Report, base: Report) -> Cost:
         raise ValueError(f"energy_ratio: pairs reports of one node, got {_text(nodes[0])} and {_text(nodes[1])}")
     _check_prices(report, base)
     memories = _memory_factors(ours, theirs)
-    shared = min((cost.shared for cost in (*ours.values(), *theirs.values()) if cost.shared > 1), default=1.0)
     value = _total(ours, dict.fromkeys(memories, 1.0), 1.0, 0) / _total(theirs, dict.fromkeys(memories, 1.0), 1.0, 0)
     ratios = []
     for ends in product(*memories.values()):
         factors = dict(zip(memories, ends, strict=True))
-        for common, mine, yours in product((1 / shared, shared), (-1, 1), (-1, 1)):
+        for common, mine, yours in product((1 / LEFT_OUT, LEFT_OUT), (-1, 1), (-1, 1)):
             if mine != yours and report.accelerator == base.accelerator:
                 continue  # one design has one error
             ratios.append(_total(ours, factors, common, mine) / _total(theirs, factors, common, yours))
@@ -81,8 +84,9 @@ def _check_prices(report: Report, base: Report) -> None:
 def _total(energy: dict[str, Cost], memories: dict[str, End], common: float, own: int) -> float:
     """Energy with memories scaled, logic scaled by what all logic has in common, and a design's own error at one end.
 
-    own: -1 takes each logic part's lower end, 0 the value, 1 the upper, the common part taken out.
+    own: -1 takes each logic part's lower end, 0 the value, 1 the upper, and as far as libraries disagree.
     """
+    between = sqrt(between_libraries("energy"))  # half of a ratio's spread to either side
     total = 0.0
     for name, cost in energy.items():
         memory = next((memory for memory in memories if name.startswith(memory)), None)
@@ -91,6 +95,5 @@ def _total(energy: dict[str, Cost], memories: dict[str, End], common: float, own
         elif own == 0:
             total += cost.value * common
         else:
-            end = min(cost.low * cost.shared, cost.value) if own < 0 else max(cost.high / cost.shared, cost.value)
-            total += end * common
+            total += (cost.low / between if own < 0 else cost.high * between) * common
     return total

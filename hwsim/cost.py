@@ -24,8 +24,6 @@ class Cost:
     value, low, high: 0 <= low <= value <= high, finite.  unit: one of UNITS ("1" is a ratio).
     source: where the figure comes from, "; " between several.  status: "proved", "tested" or "estimated".
     node: name of the technology it holds for; None for what belongs to no logic node (off-chip DRAM, a ratio).
-    shared: the part of the interval, as a factor >= 1, that every figure of this unit and node has in common and that
-        therefore cancels in `ratio`: synthesis and energy flows are better at ratios than at absolute figures.
     """
 
     value: float
@@ -35,7 +33,6 @@ class Cost:
     source: str
     status: Status
     node: str | None = None
-    shared: float = 1.0
 
     def __post_init__(self) -> None:
         if self.unit not in UNITS:
@@ -48,8 +45,6 @@ class Cost:
             )
         if not self.source:
             raise ValueError("Cost: source is empty; say where the figure comes from, or 'assumed'")
-        if not self.shared >= 1:
-            raise ValueError(f"Cost: shared is a factor of at least 1, got {self.shared!r}")
 
     def __add__(self, other: Cost) -> Cost:
         """The sum. Raises ValueError for different units, and for two nodes no Scaling has brought together."""
@@ -70,7 +65,6 @@ class Cost:
             source=_merge(self.source, other.source),
             status=min(self.status, other.status, key=_STATUSES.index),
             node=self.node if self.node is not None else other.node,
-            shared=self.shared if self.shared == other.shared and self.node == other.node else 1.0,
         )
 
     def __radd__(self, other: object) -> Cost:
@@ -89,22 +83,18 @@ class Cost:
     __rmul__ = __mul__
 
     def ratio(self, other: Cost) -> Cost:
-        """self / other, dimensionless; what the two have in common (`shared`) cancels when unit and node agree.
-
-        Equal costs are one figure with one error: exactly 1.
-        """
+        """self / other, dimensionless. Equal costs are one figure with one error: exactly 1."""
         if self.unit != other.unit:
             raise ValueError(f"Cost: a ratio needs one unit, got {self.unit} and {other.unit}")
         if other.low <= 0:
             raise ValueError(f"Cost: cannot divide by {other}, whose interval reaches zero")
         if self == other:
-            return replace(self, value=1.0, low=1.0, high=1.0, unit="1", node=None, shared=1.0)
-        common = min(self.shared, other.shared) ** 2 if self.node == other.node else 1.0
+            return replace(self, value=1.0, low=1.0, high=1.0, unit="1", node=None)
         value = self.value / other.value
         return Cost(
             value=value,
-            low=min(value, self.low / other.high * common),
-            high=max(value, self.high / other.low / common),
+            low=min(value, self.low / other.high),
+            high=max(value, self.high / other.low),
             unit="1",
             source=_merge(self.source, other.source),
             status=min(self.status, other.status, key=_STATUSES.index),
@@ -119,7 +109,7 @@ class Cost:
         return f"{self.value:.4g}{unit} ({self.low:.4g}..{self.high:.4g}, {self.status})"
 
 
-def about(value: float, factor: float, *, unit: str, source: str, node: str | None = None, shared: float = 1.0) -> Cost:
+def about(value: float, factor: float, *, unit: str, source: str, node: str | None = None) -> Cost:
     """An estimated Cost whose interval is value / factor .. value * factor."""
     return Cost(
         value=value,
@@ -129,7 +119,6 @@ def about(value: float, factor: float, *, unit: str, source: str, node: str | No
         source=source,
         status="estimated",
         node=node,
-        shared=shared,
     )
 
 
@@ -156,7 +145,7 @@ class Scaling:
             raise ValueError(
                 f"Scaling {self.name!r} takes {units} of node {self.source_node!r}, got {cost.unit} of {cost.node!r}"
             )
-        scaled = replace(cost * factor, node=self.target_node, shared=1.0)
+        scaled = replace(cost * factor, node=self.target_node)
         return scaled.widened(
             self.spread, _merge(cost.source, f"scaled {self.source_node} -> {self.target_node}: {self}")
         )

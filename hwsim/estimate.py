@@ -23,7 +23,17 @@ import formats as nf
 from hwsim import array_cost, traffic
 from hwsim.accelerator import Accelerator, array_name
 from hwsim.array import Gemm, SystolicArray
-from hwsim.array_cost import Counts, Ints, array_area, array_counts, array_prices, mac_pe, period_ns, wiring
+from hwsim.array_cost import (
+    Counts,
+    Ints,
+    array_area,
+    array_counts,
+    array_leakage,
+    array_prices,
+    mac_pe,
+    period_ns,
+    wiring,
+)
 from hwsim.cost import Cost
 from hwsim.cycles import gemm_cycles
 from hwsim.memory import Memory
@@ -162,7 +172,6 @@ def gemm_report(
     )
     prices = setting_prices(where)
     mark = _mark(where)
-    unpriced = _unpriced(where, counts, prices, float(columns["bytes"].sum()), mark)
     return Report(
         accelerator=where.label,
         clock_hz=where.clock_hz,
@@ -171,13 +180,13 @@ def gemm_report(
         counts={mark(name): count for name, count in counts.items()},
         prices={mark(name): price for name, price in prices.items() if name in counts},
         area=dict(setting_area(where)),
-        leakage=where.chip.leakage if where.chip is not None else {},
+        leakage=where.chip.leakage if where.chip is not None else array_leakage(where.array, where.tech),
         peak_macs_per_cycle=where.chip.peak_macs_per_cycle
         if where.chip is not None
         else where.array.peak_macs_per_cycle,
         dram_pj_per_byte=8 * where.dram.read_pj_per_bit.value if where.dram is not None else None,
         assumptions=assumptions(where),
-        unpriced=unpriced,
+        unpriced=_unpriced(where),
     )
 
 
@@ -430,18 +439,9 @@ def assumptions(where: Setting) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _unpriced(
-    where: Setting, counts: Counts, prices: Mapping[str, Cost], size_bytes: float, mark: Callable[[str], str]
-) -> tuple[Unpriced, ...]:
-    """What happens without a price, with the bytes of the work it belongs to where that work has no energy at all."""
-    entries = [Unpriced(name="leakage of PEs and registers", reason="the synthesis table has none")]
-    if not where.tech.has_energy:
-        reason = f"{where.tech.name} has area and delay only"
-        missing = [name for name in counts if name not in prices]
-        entries += [Unpriced(name=mark(name), reason=reason, bytes=size_bytes * (name == "pe")) for name in missing]
-    if where.chip is not None:
-        entries += chip_unpriced(where.chip)
-    return tuple(entries)
+def _unpriced(where: Setting) -> tuple[Unpriced, ...]:
+    """What happens without a price."""
+    return tuple(chip_unpriced(where.chip)) if where.chip is not None else ()
 
 
 def chip_unpriced(chip: Accelerator) -> list[Unpriced]:

@@ -196,8 +196,8 @@ def sram_scaling(tech: Technology) -> Scaling:
     stands for the length. SRAM does not shrink like logic in recent nodes: the spread is a factor 3, assumed. Leakage
     is not scaled.
     """
-    mac = "mac_i8i8"
-    area = _SKY130_OVER_28NM * tech.row(mac).area_um2 / technology("sky130hd").row(mac).area_um2
+    mac = "mac_int8_int8_fixed32"
+    area = _SKY130_OVER_28NM * tech.rows[mac].area_um2 / technology("sky130hd").rows[mac].area_um2
     return Scaling(
         name="SRAM by logic density, energy ~ C V^2",
         source_node=CACTI_NODE,

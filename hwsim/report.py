@@ -145,8 +145,7 @@ class Report:
         """Energy of all rows. Raises ValueError where nothing has a price, or PEs work and have none."""
         if self.pe_unpriced and self.energy:
             raise ValueError(
-                "Report: PEs have no energy figure here, so there is no total; Report.energy has the parts with a "
-                "price; technologies with energy: ihp130, gt2n"
+                "Report: PEs have no energy figure here, so there is no total; Report.energy has the parts with a price"
             )
         return self.priced_energy_pj
 
@@ -376,7 +375,6 @@ def _priced(price: Cost, count: float) -> Cost:
         source=cost.source,
         status=cost.status,
         node=cost.node,
-        shared=cost.shared,
     )
 
 

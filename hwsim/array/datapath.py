@@ -133,6 +133,12 @@ def datapath(pe: ProcessingElement, terms: int) -> Datapath:
     is longer than the accumulator is built for, or the exact product is wider than the simulator's registers.
     """
     (_, fa), (_, fb), accumulator = operand_formats(pe, "a"), operand_formats(pe, "b"), pe.accumulator
+    multiplier = getattr(pe, "multiplier", nf.ExactProduct())
+    if not isinstance(multiplier, nf.ExactProduct):
+        raise ValueError(
+            f"simulate: pe.multiplier is {multiplier!r}; the simulated registers add exact products; use "
+            "formats.matmul(..., multiplier=...) for the numbers"
+        )
     if isinstance(accumulator, nf.FloatChain):
         _check_float(fa, fb, accumulator)
         return Datapath(fa, fb, accumulator, "float", accumulator.format.bits, 1, "exact")

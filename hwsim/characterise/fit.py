@@ -1,104 +1,309 @@
-"""The five coefficients of the gate estimate, fitted on the table of gates, and how far off it is on families unseen.
+"""The coefficients of every estimate, fitted on the tables, and how far off they are on families unseen.
 
-`python -m hwsim.characterise.fit` writes technology/gate_coefficients.json. Leaves are in the fit beside the PEs: they
-belong to no family, and tell the coefficients apart that a family alone would not.
+`python -m hwsim.characterise.fit` writes technology/coefficients.json. A family's errors are those of coefficients
+fitted without any of its PEs; the interval is what nine of ten stay within.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hwsim import price
 from hwsim.characterise.cmos import alone
+from hwsim.circuit import Module
+from hwsim.circuit.counts import counted
+from hwsim.circuit.paths import PATH_TERMS, slowest
 from hwsim.pe.catalogue import catalogue
+from hwsim.pe.stimulus import OPERANDS, Operands
 from hwsim.primitives import primitive
-from hwsim.technology.gate_model import HERE, TERMS, terms
+from hwsim.technology import coefficients as held
+from hwsim.technology.tables import GATES, Row, gate_rows, load, technologies, technology
 
+FILE = Path(held.__file__).with_name("coefficients.json")
 LEAF_WEIGHT = 0.4  # of a leaf's relative error beside a PE's: leaves are many, and simpler than what they stand in
 SMALLEST_LEAF = 30  # GE
+FIRST_DELAYS_PS = (60.0, 90.0, 90.0, 90.0, 110.0, 70.0, 80.0, 20.0, 300.0)  # where the search starts, sky130's scale
+ROUNDS = 40
+REWEIGHTINGS = 30
+SMALL_ERROR = 0.03  # relative errors below this count by their square
+Vector = NDArray[np.float64]
+Kept = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """coefficients: fitted to all.  errors [n]: relative, of each row predicted without its family."""
+
+    coefficients: Vector
+    errors: Vector
+    families: tuple[str, ...]
+
+    def entry(self, terms: tuple[str, ...]) -> dict[str, Any]:
+        """As it stands in the file."""
+        size, families = np.abs(self.errors), np.array(self.families)
+        logs = np.log1p(self.errors)
+        apart = np.abs(logs[:, None] - logs[None, :])[np.triu_indices(len(logs), 1)]
+        return {
+            "coefficients": {term: _short(x) for term, x in zip(terms, self.coefficients, strict=True)},
+            "interval": _short(np.quantile(size, 0.9)),
+            "median": _short(np.median(size)),
+            "worst": _short(size.max()),
+            "pairs": _short(np.quantile(apart, 0.9)),
+            "left_out": {
+                family: {
+                    "count": int((families == family).sum()),
+                    "median": _short(np.median(size[families == family])),
+                    "worst": _short(size[families == family].max()),
+                }
+                for family in sorted(set(self.families))
+            },
+        }
+
+
+def judged(families: tuple[str, ...], solve: Callable[[Kept], Vector], errors: Callable[[Vector], Vector]) -> Judged:
+    """solve: coefficients of the kept rows.  errors: of all rows under coefficients."""
+    names = np.array(families)
+    found = np.zeros(len(names))
+    for family in sorted(set(families)):
+        out = names == family
+        found[out] = errors(solve(~out))[out]
+    return Judged(solve(np.ones(len(names), bool)), found, families)
+
+
+def gates_fit() -> Judged:
+    """GE of the PEs of cmos_gates; leaves of no family are in the fit beside them, and tell the coefficients apart."""
+    table = load(f"{GATES}.json")
+    rows = {name: row for name, row in gate_rows().items() if name in catalogue() and row.gate_equivalents}
+    terms = np.array([price.gate_terms(catalogue()[name].module()) for name in rows])
+    gates = np.array([row.gate_equivalents for row in rows.values()])
+    leaves = [row for row in table["leaves"].values() if row["gate_equivalents"] >= SMALLEST_LEAF]
+    built = [primitive(row["kind"], _numbers(row["parameters"])) for row in leaves]
+    leaf_terms = np.array([price.gate_terms(alone(leaf)) for leaf in built])
+    leaf_gates = np.array([row["gate_equivalents"] for row in leaves])
+    right = LEAF_WEIGHT * leaf_terms / leaf_gates[:, None]
+
+    def solve(kept: Kept) -> Vector:
+        wanted = np.concatenate([np.ones(kept.sum()), np.full(len(right), LEAF_WEIGHT)])
+        return robust(np.vstack([terms[kept] / gates[kept, None], right]), wanted)
+
+    families = tuple(row.family for row in rows.values())
+    return judged(families, solve, lambda found: terms @ found / gates - 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Terms [n, 5] and gates [n] of PEs, their families, and the same of leaves."""
+    """A library's rows and their modules."""
 
-    names: tuple[str, ...]
-    families: tuple[str, ...]
-    terms: NDArray[np.float64]
-    gates: NDArray[np.float64]
-    leaf_terms: NDArray[np.float64]
-    leaf_gates: NDArray[np.float64]
+    rows: tuple[Row, ...]
+    modules: tuple[Module, ...]
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """Of each row."""
+        return tuple(row.family for row in self.rows)
 
 
-def sample() -> Sample:
-    """The table, with the terms of each of its rows."""
-    table = json.loads((HERE / "cmos_gates.json").read_text(encoding="utf-8"))
-    rows = {name: row for name, row in table["rows"].items() if name in catalogue()}
-    leaves = [row for row in table["leaves"].values() if row["gate_equivalents"] >= SMALLEST_LEAF]
-    built = [
-        primitive(row["kind"], {k: int(v, 16) if isinstance(v, str) else v for k, v in row["parameters"].items()})
-        for row in leaves
-    ]
-    return Sample(
-        tuple(rows),
-        tuple(row["family"] for row in rows.values()),
-        np.array([terms(catalogue()[name].module()) for name in rows]),
-        np.array([row["gate_equivalents"] for row in rows.values()]),
-        np.array([terms(alone(leaf)) for leaf in built]),
-        np.array([row["gate_equivalents"] for row in leaves]),
+def sample(node: str) -> Sample:
+    """The PEs of a library's table that are in the catalogue."""
+    rows = [row for name, row in technology(node).rows.items() if name in catalogue()]
+    return Sample(tuple(rows), tuple(catalogue()[row.name].module() for row in rows))
+
+
+def area_fit(seen: Sample) -> Judged:
+    """um2 of gates by term; flip-flops are known. Errors are of the whole area."""
+    terms = np.array([price.gate_terms(module) for module in seen.modules])
+    whole = np.array([row.area_um2 for row in seen.rows])
+    known = np.array([row.sequential_um2 for row in seen.rows])
+
+    def solve(kept: Kept) -> Vector:
+        return robust(terms[kept] / whole[kept, None], 1 - known[kept] / whole[kept])
+
+    return judged(seen.families, solve, lambda found: (terms @ found + known) / whole - 1)
+
+
+def delay_fit(seen: Sample) -> Judged:
+    """ps by term of the slowest path. Which path that is depends on the weights, so they are fitted in turns."""
+    measured = np.array([row.delay_ps for row in seen.rows])
+
+    def paths(weights: Vector, kept: Kept) -> Vector:
+        chosen = [module for module, wanted in zip(seen.modules, kept, strict=True) if wanted]
+        return np.array([slowest(module, weights[:-1]) for module in chosen])
+
+    def improved(weights: Vector, kept: Kept, rounds: int) -> Vector:
+        best, least = weights, np.inf
+        for _ in range(rounds):
+            terms = paths(weights, kept)
+            error = float(np.mean((terms @ weights / measured[kept] - 1) ** 2))
+            if error < least:
+                best, least = weights, error
+            found = robust(terms / measured[kept, None], np.ones(kept.sum()))
+            weights = weights * 0.6 + found * 0.4
+        return best
+
+    everything = np.ones(len(measured), bool)
+    scale = np.median(measured / (paths(np.array(FIRST_DELAYS_PS), everything) @ np.array(FIRST_DELAYS_PS)))
+    whole = improved(np.array(FIRST_DELAYS_PS) * scale, everything, ROUNDS)
+
+    def solve(kept: Kept) -> Vector:
+        return whole if kept.all() else improved(whole, kept, ROUNDS // 4)
+
+    return judged(seen.families, solve, lambda found: paths(found, everything) @ found / measured - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Energies:
+    """with_glitches, settled: judged fits over all kinds of operands at once.  between: see `between_operands`."""
+
+    with_glitches: Judged
+    settled: Judged
+    between: float
+
+
+def energy_fit(seen: Sample) -> Energies:
+    """fJ by term. A row's error is its largest over the kinds of operands."""
+    terms = np.array([[energy_terms(row.name, operands) for operands in OPERANDS] for row in seen.rows])
+    timed, zero = (
+        np.array([[getattr(row, key)[operands] for operands in OPERANDS] for row in seen.rows])
+        for key in ("energy_fj", "zero_delay_fj")
     )
+    whole = _energies(seen, terms / timed[:, :, None])
+    errors = terms @ whole.coefficients / timed
+    apart = np.abs(errors[:, :, None] / errors[:, None, :] - 1)[:, *np.triu_indices(len(OPERANDS), 1)]
+    return Energies(whole, _energies(seen, terms[:, :, [0, 2]] / zero[:, :, None]), _short(np.quantile(apart, 0.9)))
 
 
-def solve(seen: Sample, kept: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Coefficients of least relative error on the kept PEs and all leaves."""
-    left = seen.terms[kept] / seen.gates[kept, None]
-    right = LEAF_WEIGHT * seen.leaf_terms / seen.leaf_gates[:, None]
-    wanted = np.concatenate([np.ones(len(left)), np.full(len(right), LEAF_WEIGHT)])
-    found: NDArray[np.float64] = np.linalg.lstsq(np.vstack([left, right]), wanted, rcond=None)[0]
+def _energies(seen: Sample, left: Vector) -> Judged:
+    """left: [rows, operands, terms], relative to what was simulated."""
+
+    def solve(kept: Kept) -> Vector:
+        rows = left[kept].reshape(-1, left.shape[2])
+        return robust(rows, np.ones(len(rows)))
+
+    def errors(coefficients: Vector) -> Vector:
+        every = left @ coefficients - 1
+        return np.asarray(every[np.arange(len(every)), np.abs(every).argmax(axis=1)])
+
+    return judged(seen.families, solve, errors)
+
+
+def energy_terms(name: str, operands: Operands) -> tuple[float, float, int]:
+    """Settled toggles and those of glitches, each times its gate's size, and flip-flops."""
+    one = catalogue()[name]
+    settled, glitches = price.switched(one.module(), one.stimulus(operands, price.SERIES_CYCLES))
+    return float(settled.sum()), float(glitches.sum()), counted(one.module()).flip_flops
+
+
+def leakage_fit(seen: Sample) -> dict[str, float]:
+    """nW per um2: the middle of all, and how far nine of ten are from it."""
+    each = np.array([row.leakage_nw / row.area_um2 for row in seen.rows])
+    value = float(np.median(each))
+    return {"value": _short(value), "interval": _short(np.quantile(np.abs(each / value - 1), 0.9))}
+
+
+def between_libraries() -> dict[str, float]:
+    """The factor within which nine of ten ratios of two PEs in one library are their ratio in another."""
+    names = set.intersection(*(set(technology(node).rows) for node in technologies())) & set(catalogue())
+    found = {}
+    values: dict[str, Callable[[Row], float]] = {
+        "area": lambda row: row.area_um2,
+        "energy": lambda row: row.energy_fj["normal"],
+        "delay": lambda row: row.delay_ps,
+    }
+    for quantity, value in values.items():
+        logs = {node: np.log([value(technology(node).rows[name]) for name in sorted(names)]) for node in technologies()}
+        apart = [logs[a] - logs[b] for a, b in combinations(logs, 2)]
+        pairs = np.concatenate([np.abs(one[:, None] - one[None, :])[np.triu_indices(len(one), 1)] for one in apart])
+        found[quantity] = _short(np.exp(np.quantile(pairs, 0.9)))
     return found
 
 
-def left_out(seen: Sample) -> NDArray[np.float64]:
-    """Relative error of each PE, predicted without its family."""
-    errors = np.zeros(len(seen.gates))
-    families = np.array(seen.families)
-    for family in sorted(set(seen.families)):
-        out = families == family
-        errors[out] = seen.terms[out] @ solve(seen, ~out) / seen.gates[out] - 1
-    return errors
+def nonnegative(left: Vector, right: Vector) -> Vector:
+    """The least squares solution with no coefficient below zero (Lawson and Hanson's active sets)."""
+    size = np.linalg.norm(left, axis=0)
+    size[size == 0] = 1.0
+    matrix = left / size
+    free = np.zeros(matrix.shape[1], bool)
+    found = np.zeros(matrix.shape[1])
+    for _ in range(10 * len(found)):
+        slope = matrix.T @ (right - matrix @ found)
+        if free.all() or (slope[~free] <= 1e-9).all():
+            break
+        free[np.argmax(np.where(free, -np.inf, slope))] = True
+        while True:
+            trial = np.zeros(len(found))
+            trial[free] = np.linalg.lstsq(matrix[:, free], right, rcond=None)[0]
+            negative = free & (trial <= 0)
+            if not negative.any():
+                break
+            found = found + (found[negative] / (found[negative] - trial[negative])).min() * (trial - found)
+            free &= found > 1e-14
+        found = trial
+    return np.asarray(found / size)
+
+
+def robust(left: Vector, right: Vector) -> Vector:
+    """As `nonnegative`, of the absolute errors: a few rows that are far off do not bend the rest."""
+    weight = np.ones(len(right))
+    found = np.zeros(left.shape[1])
+    for _ in range(REWEIGHTINGS):
+        found = nonnegative(left * weight[:, None], right * weight)
+        weight = 1 / np.sqrt(np.maximum(np.abs(left @ found - right), SMALL_ERROR))
+    return found
 
 
 def fit() -> dict[str, Any]:
-    """What gate_coefficients.json holds."""
-    seen = sample()
-    errors = np.abs(left_out(seen))
-    families = np.array(seen.families)
-    coefficients = solve(seen, np.ones(len(seen.gates), bool))
+    """What coefficients.json holds."""
+    nodes: dict[str, Any] = {GATES: {"gates": gates_fit().entry(held.GATE_TERMS)}}
+    for node in technologies():
+        seen = sample(node)
+        energies = energy_fit(seen)
+        nodes[node] = {
+            "area": area_fit(seen).entry(held.GATE_TERMS),
+            "flip_flop_um2": _short(
+                np.median([row.sequential_um2 / row.flip_flops for row in seen.rows if row.flip_flops])
+            ),
+            "delay": delay_fit(seen).entry(PATH_TERMS),
+            "energy": energies.with_glitches.entry(held.ENERGY_TERMS),
+            "zero_delay": energies.settled.entry((held.ENERGY_TERMS[0], held.ENERGY_TERMS[2])),
+            "between_operands": energies.between,
+            "leakage_nw_per_um2": leakage_fit(seen),
+        }
     return {
-        "coefficients": {term: round(float(x), 4) for term, x in zip(TERMS, coefficients, strict=True)},
-        "interval": round(float(np.quantile(errors, 0.9)), 4),
-        "left_out": {
-            family: {
-                "count": int((families == family).sum()),
-                "median": round(float(np.median(errors[families == family])), 4),
-                "worst": round(float(errors[families == family].max()), 4),
-            }
-            for family in sorted(set(seen.families))
-        },
-        "median": round(float(np.median(errors)), 4),
-        "worst": round(float(errors.max()), 4),
+        "note": "Written by python -m hwsim.characterise.fit from the tables beside it.",
+        "nodes": nodes,
+        "between_libraries": between_libraries(),
     }
 
 
+def _numbers(parameters: dict[str, Any]) -> dict[str, int]:
+    return {name: int(value, 16) if isinstance(value, str) else value for name, value in parameters.items()}
+
+
+def _short(x: Any) -> float:
+    return float(f"{float(x):.5g}")
+
+
 def main() -> None:
-    """Write the coefficients."""
+    """Write the coefficients, gates first: energies count in their sizes."""
+    old = json.loads(FILE.read_text(encoding="utf-8"))
+    old.setdefault("nodes", {})[GATES] = {"gates": gates_fit().entry(held.GATE_TERMS)}
+    FILE.write_text(json.dumps(old, indent=1) + "\n", encoding="utf-8")
+    held.fitted.cache_clear()
     found = fit()
-    (HERE / "gate_coefficients.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(found, indent=1))
+    FILE.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    for node, quantities in found["nodes"].items():
+        for quantity, entry in quantities.items():
+            if isinstance(entry, dict) and "median" in entry:
+                found_by = ", ".join(f"{word} {entry[word]:.3f}" for word in ("median", "worst", "interval"))
+                print(f"{node:10s} {quantity:10s} {found_by}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ which of its outputs anybody reads. That is most of what a synthesiser gains ove
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,16 @@ class Gates:
             self.nodes.append(key)
             found = self._known[key] = 2 * (len(self.nodes) - 1)
         return found
+
+    def tried(self, make: Callable[..., object], *arguments: object) -> int:
+        """Roughly how many gates make(self, *arguments) would add, without adding them: a multiplexer or XOR as two."""
+        before = len(self.nodes)
+        make(self, *arguments)
+        added = self.nodes[before:]
+        for node in added:
+            del self._known[node]
+        del self.nodes[before:]
+        return sum(1 if node[0] == "and" else 2 for node in added)
 
     def both(self, a: Literal, b: Literal) -> Literal:
         """a and b."""
@@ -90,12 +100,28 @@ class Gates:
                 return z, x
             if x == y ^ 1:
                 return z ^ 1, z
+        for x, y, z in ((a, b, c), (a, c, b), (b, c, a)):
+            below = self._third(x, y, z)
+            if below is not None:  # the carry of these very bits: sign extensions; it stays what it is
+                return self.choose(self.differ(x, y), below ^ 1, x), z
         turned = (a & 1) ^ (b & 1) ^ (c & 1)
         plain = sorted((a & ~1, b & ~1, c & ~1))
         total = self._node("total" if tree else "sum", *plain) ^ turned
         if (a & 1) + (b & 1) + (c & 1) >= 2:  # the majority of three inverted bits is the majority inverted
             return total, self._node("over" if tree else "carry", *sorted((a ^ 1, b ^ 1, c ^ 1))) ^ 1
         return total, self._node("over" if tree else "carry", a, b, c)
+
+    def _third(self, a: Literal, b: Literal, carry: Literal) -> Literal | None:
+        """Where `carry` is the carry of a, b and a third bit: that bit."""
+        kind, *inputs = self.nodes[carry >> 1]
+        if kind not in ("carry", "over"):
+            return None
+        bits = [literal ^ (carry & 1) for literal in inputs]
+        if a not in bits or b not in bits:
+            return None
+        bits.remove(a)
+        bits.remove(b)
+        return bits[0]
 
     def ripple(self, a: Row, b: Row, carry: Literal = FALSE) -> Row:
         """a + b + carry, as wide as a; the carry out is the last of `ripple_out`."""

@@ -1,4 +1,4 @@
-"""Module: a wired tree of leaves. One description gives its Verilog, its integer meaning and its cost tree.
+"""Module: a wired tree of leaves. One description gives its Verilog, its integer meaning and its price.
 
 m = Build("scaled_sum")
 a, b = m.input("a", 8), m.input("b", 8)
@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hwsim.circuit.bits import Bits, Constant, Slice, Wire, bits
-from hwsim.component import Component, tree
 from hwsim.primitives import PRIMITIVES, Leaf, primitive
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -77,16 +76,6 @@ class Module:
                         seen.add(below.name)
                         yield below
         yield self
-
-    def component(self, name: str | None = None) -> Component:
-        """The cost tree: a leaf an instance."""
-        children = [
-            part.of.component(part.name)
-            if isinstance(part.of, Module)
-            else Component(name=part.name, primitive=part.of.kind, parameters=_sorted(part.of))
-            for part in self.instances
-        ]
-        return tree(name or self.name, *children)
 
 
 @dataclass(slots=True)
@@ -187,7 +176,3 @@ def sources(row: Bits) -> Iterator[Wire]:
             yield part.wire
         else:
             assert isinstance(part, Constant)
-
-
-def _sorted(what: Leaf) -> tuple[tuple[str, int], ...]:
-    return tuple(sorted(what.parameters.items()))

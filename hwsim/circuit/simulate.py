@@ -129,21 +129,31 @@ def step(module: Module, inputs: Mapping[str, Any], state: State) -> tuple[dict[
     unsigned patterns. Results are int64 arrays where every width is at most 62, else arrays of Python integers.
     Raises ValueError for a missing port and for patterns that do not fit one.
     """
-    values, kind, shape = _settled(module, inputs, state)
+    values, kind, shape, scalar = _settled(module, inputs, state)
     whole = flat(module)
     outputs = {name: _row(row, values, kind, shape) for name, row in whole.outputs}
     after = {use.path: _row(use.inputs[0][1], values, kind, shape) for use in whole.registers}
-    return outputs, after
+    return (_first(outputs), _first(after)) if scalar else (outputs, after)
 
 
 def rows(module: Module, inputs: Mapping[str, Any], state: State, wanted: Mapping[str, Bits]) -> dict[str, Any]:
     """What lies on rows of the flattened module's wires (`flat`) in a clock cycle; otherwise as `step`."""
-    values, kind, shape = _settled(module, inputs, state)
-    return {name: _row(row, values, kind, shape) for name, row in wanted.items()}
+    values, kind, shape, scalar = _settled(module, inputs, state)
+    found = {name: _row(row, values, kind, shape) for name, row in wanted.items()}
+    return _first(found) if scalar else found
 
 
-def _settled(module: Module, inputs: Mapping[str, Any], state: State) -> tuple[dict[Wire, Any], Any, tuple[int, ...]]:
-    """The integer on every wire, the arrays' dtype and their shape."""
+def _first(found: dict[str, Any]) -> dict[str, Any]:
+    return {name: array[0] for name, array in found.items()}
+
+
+def _settled(
+    module: Module, inputs: Mapping[str, Any], state: State
+) -> tuple[dict[Wire, Any], Any, tuple[int, ...], bool]:
+    """The integer on every wire, the arrays' dtype, their shape, and whether single integers were given.
+
+    Those are arrays of one here: numpy makes int64 of a single Python integer, which wide words leave.
+    """
     whole = flat(module)
     kind: Any = np.int64 if whole.widest <= WIDEST_INT64 else object
     values: dict[Wire, Any] = {}
@@ -152,6 +162,8 @@ def _settled(module: Module, inputs: Mapping[str, Any], state: State) -> tuple[d
             f"{module.name}: takes {', '.join(wire.name for wire in module.inputs)}, got {', '.join(inputs)}"
         )
     shape = np.broadcast_shapes(*(np.shape(x) for x in (*inputs.values(), *state.values())))
+    scalar = shape == ()
+    shape = shape or (1,)
     for wire in module.inputs:
         values[wire] = _pattern(module, wire.name, inputs[wire.name], wire.width, kind, shape)
     for use in whole.registers:
@@ -160,7 +172,7 @@ def _settled(module: Module, inputs: Mapping[str, Any], state: State) -> tuple[d
     for use in whole.uses:
         found = use.leaf.model(**{port: _row(row, values, kind, shape) for port, row in use.inputs})
         values.update({wire: found[port] for port, wire in use.outputs})
-    return values, kind, shape
+    return values, kind, shape, scalar
 
 
 def _pattern(module: Module, name: str, given: Any, width: int, kind: Any, shape: tuple[int, ...]) -> Any:

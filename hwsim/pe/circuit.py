@@ -90,6 +90,11 @@ class Mac:
         return self.operand_format
 
     @property
+    def exact_products(self) -> bool:
+        """Whether products are exact: shifting by a power of two is one way to make them."""
+        return _exact(self.multiplier)
+
+    @property
     def register_bits(self) -> int:
         """Flip-flops of the register."""
         how = self.accumulator

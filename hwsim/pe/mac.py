@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, replace
-from fractions import Fraction
 from functools import cache
 from operator import index
-from typing import TYPE_CHECKING, SupportsIndex, cast
+from typing import TYPE_CHECKING, Literal, SupportsIndex, cast
 
 import formats as nf
+from formats.arithmetic.multipliers.base import Multiplier
+from formats.arithmetic.named import named_accumulator, named_multiplier
 from formats.called import called
-from formats.elements import Element
+from hwsim import price
 from hwsim.circuit import Module
-from hwsim.component import Component, estimated, exact, leaf, leaf_exact, tree
+from hwsim.circuit.counts import counted
+from hwsim.circuit.network import leaf_paths
 from hwsim.cost import Cost
-from hwsim.pe.circuit import Mac, mac
-from hwsim.pe.datapath import Design, FixedRegister, FloatRegister
-from hwsim.pe.operand import operand_of
-from hwsim.pe.pricing import core_price
-from hwsim.pe.scales import MAX_TERMS, Scales, block_unit, edge_every, result_unit, scales_of
+from hwsim.pe.circuit import CUTS, Mac, mac
+from hwsim.pe.edge import Edge, block_edge, result_edge
+from hwsim.pe.embeds import embeds
+from hwsim.pe.number import check_multiplied
+from hwsim.pe.scales import MAX_TERMS, Scales, edge_every, scales_of
+from hwsim.pe.series import Matrices, series
+from hwsim.pe.stimulus import Operands
 from hwsim.technology import Technology, technology
-from hwsim.technology.coefficients import Quantity
 
 if TYPE_CHECKING:
     from hwsim.rtl.proof import Proof
@@ -34,31 +36,34 @@ class MacPE:
     """accumulator += a * b, `lanes` products a cycle, one clock cycle from operands to register.
 
     a, b: names or formats; a is the left operand of a product (m x k), b the right (k x n). A Scaled operand is its
-        element here; its scales are units at the array's edge (`edge_components`, once per `edge_every` terms, and
-        `output_components`, once per result). A Codebook is looked up in a constant table of operand_format.
+        element here; its scales are units at the array's edge (`block_edge`, once per `edge_every` terms, and
+        `result_edge`, once per result). A Codebook is looked up in a constant table of operand_format.
         Elements are integers, minifloats and codebooks; scales, of one level or two, integers and minifloats. Others
         (posits, elements of several formats, sums, scales that are codebooks) are refused by name.
-    multiplier: "exact".
-    accumulator: of the elements' products, inside the PE. None: for block-scaled operands Exact(max_terms=block); for
-        two integers Integer(32), wider if 16384 terms need it; else Exact(max_terms=16384). But FloatChain("float32")
-        where a float operand has 16 bits or more (bfloat16, float16), or the exact register would take more than 80.
+    multiplier: exact, shift-only, L-Mul or rounded, a name or a description of formats' multipliers.
+    accumulator: of the elements' products, inside the PE: nf.Exact, nf.Integer, nf.FloatChain, nf.Aligned, or a name of
+        one ("hopper_fp8"). None: for block-scaled operands Exact(max_terms=block); for two integers Integer(32), wider
+        if 16384 terms need it; else Exact(max_terms=16384). But FloatChain("float32") where a float operand has 16 bits
+        or more (bfloat16, float16), or the exact register would take more than 80.
     lanes: products per cycle into one register: an adder tree before a fixed-point register, a chain of float adders in
-        ascending k before a float one.
-    stages: pipeline registers before the accumulation, whose own loop is never cut. They change area, energy and delay;
-        array cycle counts do not include their latency.
+        ascending k before a float one. An aligned register takes its own number where lanes is 1.
+    stages: pipeline registers before the accumulation, whose own loop is never cut: 0..3, behind the product, the
+        decoders and the shifters. Array cycle counts do not include their latency. `pipelined` picks them for a clock.
     operand_format: of a looked-up Codebook; bfloat16.
     edge_accumulator: float register that block sums are added into; FloatChain("float32") where there are block scales.
+    specials: "finite": infinities and NaN do not occur; "full": they are as the formats have them (float registers).
     """
 
     a: nf.Format | str
     b: nf.Format | str
     _: KW_ONLY
-    multiplier: str = "exact"
-    accumulator: nf.Accumulator | None = None
+    multiplier: Multiplier | str = "exact"
+    accumulator: nf.Accumulator | str | None = None
     lanes: int = 1
     stages: int = 0
     operand_format: nf.Scalar | str = "bfloat16"
     edge_accumulator: nf.FloatChain | None = None
+    specials: Literal["finite", "full"] = "finite"
 
     def __post_init__(self) -> None:
         for side in ("a", "b"):
@@ -67,28 +72,38 @@ class MacPE:
         if isinstance(looked_up, nf.Scaled | nf.Codebook):
             raise ValueError(f"MacPE: operand_format must be an integer or a minifloat, got {self.operand_format!r}")
         object.__setattr__(self, "operand_format", looked_up)
-        if self.multiplier != "exact":
-            raise ValueError(f"MacPE: multiplier must be 'exact', got {self.multiplier!r}")
+        object.__setattr__(self, "multiplier", _multiplier(self.multiplier))
         for count in ("lanes", "stages"):
             object.__setattr__(self, count, _whole(count, getattr(self, count)))
-        _check_accumulators(self.accumulator, self.edge_accumulator)
-        if self.lanes < 1 or self.stages < 0:
-            raise ValueError(f"MacPE: needs lanes >= 1 and stages >= 0, got lanes={self.lanes}, stages={self.stages}")
+        object.__setattr__(self, "accumulator", _accumulator(self.accumulator))
+        if not isinstance(self.edge_accumulator, nf.FloatChain | None):
+            raise TypeError(
+                f"MacPE: edge_accumulator must be an nf.FloatChain, got {self.edge_accumulator!r}; "
+                "say nf.FloatChain('float32')"
+            )
+        if self.lanes < 1 or not 0 <= self.stages <= len(CUTS):
+            raise ValueError(
+                f"MacPE: needs lanes >= 1 and stages 0..{len(CUTS)}, got lanes={self.lanes}, stages={self.stages}"
+            )
         for side in ("a", "b"):
             self._check_operand(side, getattr(self, side))
         if self.accumulator is None:
             object.__setattr__(self, "accumulator", self._default_accumulator())
+        if isinstance(self.accumulator, nf.Aligned) and self.lanes == 1:
+            object.__setattr__(self, "lanes", self.accumulator.terms)
         if self.edge_every is not None and self.edge_accumulator is None:
             object.__setattr__(self, "edge_accumulator", nf.FloatChain("float32"))
-        nf.accumulator_bits(*self._factors(), self._accumulator)  # refuses Exact() without max_terms
+        _ = self.wiring.register_bits  # refuses what there are no wires for, Exact() without max_terms too
 
     @property
     def name(self) -> str:
         """Short, for tables: "e4m3fn x e2m1fn, fixed 46"."""
-        kind = "fixed" if isinstance(self.register, FixedRegister) else "float"
+        kind = {nf.FloatChain: "float", nf.Aligned: "aligned"}.get(type(self._accumulator), "fixed")
+        how = "" if self.wiring.exact_products else f", {_called(self._multiplier)}"
         lanes = f", {self.lanes} lanes" if self.lanes > 1 else ""
         stages = f", {self.stages} stages" if self.stages else ""
-        return f"{self.a_format.name} x {self.b_format.name}, {kind} {self.register.bits}{lanes}{stages}"
+        full = ", specials" if self.specials == "full" else ""
+        return f"{self.a_format.name} x {self.b_format.name}{how}, {kind} {self.accumulator_bits}{lanes}{stages}{full}"
 
     @property
     def a_format(self) -> nf.Format:
@@ -108,27 +123,18 @@ class MacPE:
     @property
     def accumulator_bits(self) -> int:
         """Width of the register in the PE."""
-        return self.register.bits
+        return self.wiring.register_bits
 
     @property
-    def register(self) -> FixedRegister | FloatRegister:
-        """The accumulator as hardware."""
-        return _register(*self._factors(), self._accumulator)
-
-    @property
-    def design(self) -> Design:
-        """The part that a synthesised row may equal."""
-        a, b = (operand_of(fmt) for fmt in self._factors())
-        return Design(a=a, b=b, register=self.register, lanes=self.lanes)
+    def float_register(self) -> nf.Minifloat | None:
+        """The register's format; None where it is in fixed point."""
+        how = self._accumulator
+        return how.format if isinstance(how, nf.FloatChain | nf.Aligned) else None
 
     @property
     def edge_every(self) -> int | None:
         """Terms of k per use of a block-scale unit; None where no scale changes along k."""
         return edge_every(*self._scales())
-
-    def components(self) -> Component:
-        """The cell: the core, lookup tables and pipeline registers. Its edge units are not in it."""
-        return tree("pe", self.design.core(), *self._extras())
 
     @property
     def wiring(self) -> Mac:
@@ -136,17 +142,16 @@ class MacPE:
         a, b = (nf.element_of(fmt) for fmt in (self.a_format, self.b_format))
         tables = isinstance(a, nf.Codebook) or isinstance(b, nf.Codebook)
         return Mac(
-            a=a, b=b, accumulator=self._accumulator, lanes=self.lanes, stages=self.stages,
-            operand_format=nf.get(self.operand_format) if tables else None,  # type: ignore[arg-type]
+            a=a, b=b, accumulator=self._accumulator, lanes=self.lanes, stages=self.stages, specials=self.specials,
+            operand_format=cast(nf.Scalar, self.operand_format) if tables else None, multiplier=self._multiplier,
         )  # fmt: skip
 
     def module(self) -> Module:
         """The cell as wires: ports a and b (codes of all lanes, the first lowest), clear, and sum, the register.
 
-        A one at clear starts a new sum with the products of that cycle. Exact for finite operands whose sums the
-        register holds: codes of infinity and NaN are read as the numbers their fields spell, and a float register's
-        overflow is not treated. Raises ValueError for more stages than the wires can be cut by, and for roundings of
-        a float register that are not built.
+        A one at clear starts a new sum with the products of that cycle. With specials="finite" codes of infinity and
+        NaN are read as the numbers their fields spell, and a float register's overflow is not treated. Raises
+        ValueError for more stages than the wires can be cut by.
         """
         return mac(self.wiring)
 
@@ -155,22 +160,6 @@ class MacPE:
         from hwsim.rtl.writer import verilog
 
         return verilog(self.module())
-
-    def gate_equivalents(self) -> Cost:
-        """Combinational gates of the cell in GE (areas of a NAND2), without a library; flip-flops are counted apart.
-
-        As yosys makes them where the cell is in the table (its netlist proved or tested), else estimated with an
-        interval in which nine of ten PEs lay whose whole family was kept from the fit.
-        """
-        from hwsim.technology.gate_model import gates
-
-        return gates(self.module())
-
-    @property
-    def flip_flops(self) -> int:
-        """Flip-flops of the cell: the register's, and those of ranks."""
-        leaves = self.module().leaves()
-        return sum(leaf.parameters["width"] * count for leaf, count in leaves.items() if leaf.kind == "register")
 
     def prove(self) -> Proof:
         """The cell's gates, as yosys makes them without a library, against the formats' own arithmetic.
@@ -181,86 +170,97 @@ class MacPE:
 
         return prove(self.wiring)
 
-    def edge_components(self) -> Component | None:
-        """The block-scale unit, used once per `edge_every` terms; None without block scales."""
-        return self._unit(block_unit)
+    @property
+    def block_edge(self) -> Edge | None:
+        """The block-scale unit, used once per `edge_every` terms; None without block scales. Wires: hwsim.pe.edge."""
+        return block_edge(*self._scales(), *self._sum, self._total)
 
-    def output_components(self) -> Component | None:
+    @property
+    def result_edge(self) -> Edge | None:
         """What scales a result once (per-token, channel and tensor scales); None where nothing does.
 
         The vector unit does this, for every pair of formats alike: its energy is counted once per result, its area is
         the vector unit's.
         """
-        return self._unit(result_unit)
+        return result_edge(*self._scales(), *self._sum, self._total)
+
+    @property
+    def flip_flops(self) -> int:
+        """Flip-flops of the cell: the register's, and those of ranks."""
+        return counted(self.module()).flip_flops
+
+    def gate_equivalents(self) -> Cost:
+        """Combinational gates of the cell in GE (areas of a NAND2), without a library; flip-flops are counted apart."""
+        return price.gate_equivalents(self.module())
 
     def area_um2(self, tech: str | Technology) -> Cost:
-        """Area of the cell, without edge units."""
-        return self._cost("area", technology(tech))
-
-    def energy_pj(self, tech: str | Technology) -> Cost:
-        """Energy of one cycle in which all lanes work, both operands new. Without edge units.
-
-        Raises ValueError naming the technologies with energy figures where this one has none.
-        """
-        technology(tech).check_energy()
-        return self._cost("energy", technology(tech))
+        """Area of the cell, without edge units: as synthesised where the technology's table has it, else estimated."""
+        return price.area_um2(self.module(), tech)
 
     def delay_ns(self, tech: str | Technology) -> Cost:
-        """Shortest clock period, from abc's delays: no wires, no set-up time.
+        """Shortest clock period, without wires and set-up time."""
+        return price.delay_ns(self.module(), tech)
 
-        With stages = s > 0 the part before the accumulation is cut into s equal pieces.
+    def energy_pj(self, tech: str | Technology, operands: Operands | Matrices = "normal") -> Cost:
+        """Energy of one cycle in which all lanes work, glitches included; without edge units.
+
+        operands: "uniform", "normal", "student_t" or "weight_held" (hwsim.pe.stimulus says what they are), or a pair of
+        matrices (a, b) of shapes (m, k) and (k, n), a model's own tensors say, that are rounded to the formats.
         """
-        model = technology(tech)
-        price = core_price(self.design, "delay", model)
-        terms, accumulate = self.design.core().children
-        before = exact(terms, "delay", model) * price.factor + exact(self._lookups(), "delay", model)
-        loop = exact(accumulate, "delay", model) * price.factor
-        total = max(before / self.stages, loop) if self.stages else before + loop
-        cost = price.cost
-        if not self.stages and not self._lookups().children:
-            return cost
-        cost = cost.widened(
-            1.0, f"{cost.source}; cut by {self.stages} pipeline registers" if self.stages else cost.source
-        )
-        value = float(total)
-        return replace(cost, value=value, low=value * cost.low / cost.value, high=value * cost.high / cost.value)
+        what, node = self.wiring, technology(tech).name
+        if isinstance(operands, str):
+            return _energy(what, node, operands)
+        return price.energy_pj(self.module(), node, series(what, operands), normal=series(what, "normal"))
 
-    def breakdown(self, tech: str | Technology, quantity: Quantity = "area") -> dict[str, Cost]:
-        """Area (um2) or energy (pJ) of every leaf of `components()` by path; as rationals they sum to the whole.
+    def leakage_mw(self, tech: str | Technology) -> Cost:
+        """Static power of the cell."""
+        return price.leakage_mw(self.module(), tech)
 
-        Where the whole was synthesised or corrected, every leaf of the core is multiplied by the same factor.
+    def breakdown(
+        self, tech: str | Technology, quantity: Literal["area", "energy"] = "area", operands: Operands = "normal"
+    ) -> dict[str, Cost]:
+        """Area (um2) or energy (pJ) of every leaf of the module by path; they sum to the whole.
+
+        A whole that was synthesised is shared out as the estimate would.
         """
-        model = technology(tech)
-        whole = self._cost(quantity, model)
-        parts = self.exact_parts(model, quantity)
-        total = sum(parts.values())
-        # A leaf is never better known than the whole it was divided from, and not by itself synthesised.
-        return {
-            path: replace(
-                estimated(part, quantity, model),
-                low=min(float(part), whole.low * float(part / total)),
-                high=max(float(part), whole.high * float(part / total)),
-                source=f"share of: {whole.source}",
+        if quantity not in ("area", "energy"):
+            raise ValueError(f"breakdown: asks for 'area' or 'energy', got {quantity!r}; delays do not add over leaves")
+        node, module = technology(tech).name, self.module()
+        if quantity == "area":
+            whole, parts = self.area_um2(tech), price.estimated_um2(module, node)
+        else:
+            whole, parts = (
+                self.energy_pj(tech, operands),
+                price.estimated_fj(module, node, series(self.wiring, operands)),
             )
-            for path, part in parts.items()
+        shares = parts / parts.sum()
+        return {
+            path: replace(whole * float(share), status="estimated", source=f"share of: {whole.source}")
+            for path, share in zip(leaf_paths(module), shares, strict=True)
         }
 
-    def exact_parts(self, tech: Technology, quantity: Quantity) -> dict[str, Fraction]:
-        """Area or energy of every leaf by path, as rational numbers."""
-        if quantity == "delay":
-            raise ValueError("breakdown: delays do not add over leaves; ask for 'area' or 'energy'")
-        factor = core_price(self.design, quantity, tech).factor
-        parts: dict[str, Fraction] = {}
-        for place, child in enumerate(self.components().children):
-            for part in child.leaves():
-                value = leaf_exact(part, quantity, tech) * (factor if place == 0 else 1)
-                parts[part.path] = parts.get(part.path, Fraction(0)) + value
-        return parts
+    def pipelined(self, tech: str | Technology, period_ns: float) -> MacPE:
+        """This PE with the fewest stages whose delay is within the period. Raises ValueError where none is, saying what
+        the fastest takes: the accumulation's loop is never cut."""
+        fastest = None
+        for stages in range(len(CUTS) + 1):
+            try:
+                made = replace(self, stages=stages)
+                delay = made.delay_ns(tech)
+            except ValueError:  # wires that cannot be cut so often
+                break
+            if delay.value <= period_ns:
+                return made
+            fastest = delay if fastest is None or delay.value < fastest.value else fastest
+        raise ValueError(
+            f"MacPE: {self.name} cannot run at {period_ns} ns in {technology(tech).name}; with up to {len(CUTS)} "
+            f"stages it takes {fastest}: use a narrower or fixed-point accumulator"
+        )
 
     def takes(self, a: nf.Format | str, b: nf.Format | str) -> bool:
         """Whether a feeds the PE's left and b its right operand unchanged: every value is a value of the PE's format,
         with the same scales."""
-        return _embeds(nf.get(a), self.a_format) and _embeds(nf.get(b), self.b_format)
+        return embeds(nf.get(a), self.a_format) and embeds(nf.get(b), self.b_format)
 
     def supports(self, a: nf.Format | str, b: nf.Format | str) -> bool:
         """Whether operands of these formats can be fed to this PE, as they are or with sides swapped."""
@@ -268,22 +268,29 @@ class MacPE:
 
     @property
     def _accumulator(self) -> nf.Accumulator:
-        if self.accumulator is None:
-            raise TypeError("MacPE: accumulator is None")  # cannot happen: __post_init__ set it
-        return self.accumulator
+        return cast(nf.Accumulator, self.accumulator)  # __post_init__ set it
+
+    @property
+    def _multiplier(self) -> Multiplier:
+        return cast(Multiplier, self.multiplier)
+
+    @property
+    def _sum(self) -> tuple[nf.Minifloat | int, int]:
+        """What leaves the register: a float format, or bits and the exponent of their unit."""
+        return (self.accumulator_bits, self.wiring.unit) if self.float_register is None else (self.float_register, 0)
+
+    @property
+    def _total(self) -> nf.Minifloat:
+        return (self.edge_accumulator or nf.FloatChain("float32")).format
 
     def _scales(self) -> tuple[Scales, Scales]:
         return scales_of(self.a_format), scales_of(self.b_format)
-
-    def _factors(self) -> tuple[nf.Scalar, nf.Scalar]:
-        """The scalar formats that meet at the multiplier: elements, codebooks looked up."""
-        return self._factor(self.a_format), self._factor(self.b_format)
 
     def _check_operand(self, side: str, fmt: nf.Format) -> None:
         """Raise what keeps a format from being an operand, under its name."""
         try:
             scales_of(fmt)
-            operand_of(self._factor(fmt))
+            check_multiplied(self._factor(fmt))
         except (TypeError, ValueError) as error:
             why = str(error).partition(": ")[2]
             raise type(error)(f"MacPE: {called(fmt)} cannot be operand {side}: {why}") from None
@@ -293,9 +300,10 @@ class MacPE:
         return cast(nf.Scalar, self.operand_format) if isinstance(element, nf.Codebook) else element
 
     def _default_accumulator(self) -> nf.Accumulator:
-        a, b = self._factors()
+        a, b = self._factor(self.a_format), self._factor(self.b_format)
         terms = self.edge_every or MAX_TERMS
-        bits = nf.accumulator_bits(a, b, nf.Exact(max_terms=terms))
+        object.__setattr__(self, "accumulator", nf.Exact(max_terms=terms))
+        bits = self.wiring.register_bits
         integers = isinstance(a, nf.FixedPoint) and isinstance(b, nf.FixedPoint)
         wide = any(isinstance(fmt, nf.Minifloat) and fmt.bits >= 16 for fmt in (a, b))
         if integers and self.edge_every is None:
@@ -304,45 +312,10 @@ class MacPE:
             return nf.Exact(max_terms=terms)
         return nf.FloatChain("float32")
 
-    def _lookups(self) -> Component:
-        """A table a lane for each codebook side."""
-        width = cast(nf.Scalar, self.operand_format).bits
-        sides = (("a", nf.element_of(self.a_format)), ("b", nf.element_of(self.b_format)))
-        tables = [
-            leaf(
-                f"lookup_{side}",
-                "lookup",
-                address=fmt.bits,
-                width=width,
-                count=self.lanes,
-                critical=side == "a" or not first,
-            )
-            for (side, fmt), first in zip(sides, (False, isinstance(sides[0][1], nf.Codebook)), strict=True)
-            if isinstance(fmt, nf.Codebook)
-        ]
-        return tree("lookup", *tables)
 
-    def _extras(self) -> list[Component]:
-        """What is beside the core: tables, and a rank of registers per stage as wide as the products with exponents."""
-        lookups = self._lookups()
-        design = self.design
-        wide = design.product_bits + design.sign_magnitude + max(design.a.exponent_bits, design.b.exponent_bits) + 1
-        parts = [lookups] if lookups.children else []
-        if self.stages:
-            parts.append(tree("pipeline", leaf("rank", "register", width=wide * self.lanes, count=self.stages)))
-        return parts
-
-    def _unit(self, build: Callable[..., Component | None]) -> Component | None:
-        chain = self.edge_accumulator or nf.FloatChain("float32")
-        return build(*self._scales(), self.register, float_register(chain.format))
-
-    def _cost(self, quantity: Quantity, tech: Technology) -> Cost:
-        core = core_price(self.design, quantity, tech).cost
-        extras = self._extras()
-        if not extras:
-            return core
-        cost = core + estimated(exact(tree("extras", *extras), quantity, tech), quantity, tech)
-        return replace(cost, value=float(sum(self.exact_parts(tech, quantity).values())))
+@cache
+def _energy(what: Mac, node: str, operands: Operands) -> Cost:
+    return price.energy_pj(mac(what), node, series(what, operands), operands)
 
 
 def _whole(name: str, value: object) -> int:
@@ -351,47 +324,36 @@ def _whole(name: str, value: object) -> int:
     return index(cast(SupportsIndex, value))
 
 
-def _check_accumulators(accumulator: object, edge: object) -> None:
-    """Raise TypeError saying how a bare format name or width is written as an accumulator."""
-    if not isinstance(accumulator, nf.Exact | nf.Integer | nf.FloatChain | None):
-        meant = f"nf.Integer({accumulator})" if isinstance(accumulator, int) else f"nf.FloatChain({accumulator!r})"
-        raise TypeError(
-            f"MacPE: accumulator must be nf.Exact, nf.Integer or nf.FloatChain, got {accumulator!r}; say {meant}"
-        )
-    if not isinstance(edge, nf.FloatChain | None):
-        raise TypeError(f"MacPE: edge_accumulator must be an nf.FloatChain, got {edge!r}; say nf.FloatChain('float32')")
+def _multiplier(multiplier: object) -> Multiplier:
+    """A multiplier by name or description."""
+    try:
+        return named_multiplier(multiplier)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"MacPE: {str(error).partition(': ')[2]}") from None
 
 
-@cache
-def _register(a: nf.Scalar, b: nf.Scalar, accumulator: nf.Accumulator) -> FixedRegister | FloatRegister:
-    if isinstance(accumulator, nf.FloatChain):
-        return float_register(accumulator.format)
-    return FixedRegister(bits=nf.accumulator_bits(a, b, accumulator))
+def _accumulator(accumulator: object) -> nf.Accumulator | None:
+    """An accumulator by name or description. Raises TypeError saying how a bare format name or width is written."""
+    if accumulator is None or isinstance(accumulator, nf.Exact | nf.Integer | nf.FloatChain | nf.Aligned):
+        return accumulator
+    if isinstance(accumulator, str):
+        try:
+            return named_accumulator(accumulator)
+        except ValueError as error:
+            named = error
+        try:
+            nf.get(accumulator)
+        except (TypeError, ValueError):
+            raise ValueError(f"MacPE: {str(named).partition(': ')[2]}") from None
+    meant = f"nf.Integer({accumulator})" if isinstance(accumulator, int) else f"nf.FloatChain({accumulator!r})"
+    raise TypeError(
+        f"MacPE: accumulator must be nf.Exact, nf.Integer, nf.FloatChain or nf.Aligned, or a name of one, got "
+        f"{accumulator!r}; say {meant}"
+    )
 
 
-def float_register(fmt: nf.Minifloat) -> FloatRegister:
-    """A float format as a register."""
-    return FloatRegister(significand_bits=fmt.trailing_significand_bits + 1, exponent_bits=fmt.exponent_bits)
-
-
-def _embeds(inner: nf.Format | Element, outer: nf.Format | Element) -> bool:
-    """Whether every finite value of inner is one of outer, scales being the same."""
-    if inner == outer:
-        return True
-    if isinstance(inner, nf.Scaled) or isinstance(outer, nf.Scaled):
-        if not (isinstance(inner, nf.Scaled) and isinstance(outer, nf.Scaled)):
-            return False
-        parts = [(fmt.scale, fmt.block, fmt.offset, fmt.shift, fmt.negative) for fmt in (inner, outer)]
-        same = parts[0] == parts[1]
-        return same and _embeds(inner.element, outer.element)
-    if isinstance(inner, nf.FixedPoint) and isinstance(outer, nf.FixedPoint):
-        fits = outer.min_finite <= inner.min_finite and inner.max_finite <= outer.max_finite
-        return fits and inner.ulp_exponent >= outer.ulp_exponent
-    if isinstance(inner, nf.Minifloat) and isinstance(outer, nf.Minifloat):
-        return (
-            inner.trailing_significand_bits <= outer.trailing_significand_bits
-            and outer.min_finite <= inner.min_finite
-            and inner.max_finite <= outer.max_finite
-            and inner.ulp_exponent >= outer.ulp_exponent
-        )
-    return False
+def _called(multiplier: Multiplier) -> str:
+    """A multiplier for people."""
+    if isinstance(multiplier, nf.RoundedProduct):
+        return f"rounded to {multiplier.format.name}"
+    return f"lmul {multiplier.form}" if isinstance(multiplier, nf.LMul) else repr(multiplier)

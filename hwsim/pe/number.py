@@ -91,16 +91,22 @@ def decoder(fmt: nf.Minifloat) -> Module:
     return m.done()
 
 
+def check_multiplied(fmt: nf.Scalar) -> None:
+    """Raise TypeError for formats that no multiplier takes."""
+    if not isinstance(fmt, nf.FixedPoint | nf.Minifloat):
+        raise TypeError(
+            f"operand: a multiplier takes integers and minifloats, and elements that are codebooks looked up in one; "
+            f"{called(fmt)} is a {type(fmt).__name__}"
+        )
+
+
 def decoded(m: Build, name: str, fmt: nf.Scalar, code: Bits) -> Number:
     """The number of a code, its decoder made in `m` where it needs one. Raises TypeError for other kinds of formats."""
     if isinstance(fmt, nf.FixedPoint):
         top = code[-1] if fmt.signed else None
         return Number(significand=code, signed=fmt.signed, below_zero=top, unit=fmt.ulp_exponent, zeros=fmt.bits - 1)
-    if not isinstance(fmt, nf.Minifloat):
-        raise TypeError(
-            f"operand: a multiplier takes integers and minifloats, and elements that are codebooks looked up in one; "
-            f"{called(fmt)} is a {type(fmt).__name__}"
-        )
+    check_multiplied(fmt)
+    assert isinstance(fmt, nf.Minifloat)
     at = fields_of(fmt)
     low = 1 if at.subnormals else 0
     sign = code[fmt.bits - 1] if fmt.signed else None

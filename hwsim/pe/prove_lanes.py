@@ -131,7 +131,7 @@ def _adds_up(what: Mac, module: Module, codes: Codes, out: Wire, width: int) -> 
         return False
     wanted = np.array([product % (1 << width) for product in products], object)
     for lane in range(what.lanes):
-        inputs = {wire.name: 0 for wire in module.inputs}
+        inputs: dict[str, Any] = {wire.name: 0 for wire in module.inputs}
         inputs |= {"a": a.astype(object) << (what.a.bits * lane), "b": b.astype(object) << (what.b.bits * lane)}
         got = rows(module, inputs, reset(module), {"it": whole(out)})["it"]
         if (np.asarray(got).astype(object) != wanted).any():

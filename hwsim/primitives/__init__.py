@@ -1,10 +1,9 @@
-"""The leaves every PE, array edge and unit is made of: ports, Verilog, integer meaning and textbook gates of each.
+"""The leaves every PE, array edge and unit is made of: ports, Verilog, integer meaning and gates of each.
 
-    features("multiplier", {"m": 8, "n": 8}).gates      # 390 GE
+    primitive("multiplier", {"m": 8, "n": 8}).verilog()
 
-A count is in gate equivalents (GE: NAND2 areas). Synthesis under a tight clock takes more; technology/coefficients.json
-holds the factor per family, fitted to synthesised designs. `activity` is the part of the gates that switches in a use
-(a shifter's unused positions do not), `levels` the gates in series.
+`gates` builds a leaf's network of two-input gates, multiplexers and full adders from what stands at its inputs
+(circuit/gates.py): that is what prices are read off.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from hwsim.primitives.add import (
     PopulationCount,
     Subtractor,
 )
-from hwsim.primitives.leaf import AND, FAMILIES, MUX, XOR, Features, Leaf, log2_ceil
+from hwsim.primitives.leaf import Leaf, log2_ceil
 from hwsim.primitives.logic import (
     AndGate,
     AnyBit,
@@ -45,7 +44,7 @@ PRIMITIVES: dict[str, type[Leaf]] = {
     )
 }  # fmt: skip
 
-__all__ = ["AND", "FAMILIES", "MUX", "PRIMITIVES", "XOR", "Features", "Leaf", "features", "log2_ceil", "primitive"]
+__all__ = ["PRIMITIVES", "Leaf", "log2_ceil", "primitive"]
 
 
 def primitive(kind: str, parameters: Mapping[str, int]) -> Leaf:
@@ -59,8 +58,3 @@ def primitive(kind: str, parameters: Mapping[str, int]) -> Leaf:
         got = ", ".join(f"{name}={value}" for name, value in parameters.items())
         raise ValueError(f"primitive {kind!r} takes {', '.join(known)} (integers >= 0), got {got or 'none'}")
     return build(**parameters)
-
-
-def features(kind: str, parameters: Mapping[str, int]) -> Features:
-    """What a leaf is made of. Raises ValueError as `primitive` does."""
-    return primitive(kind, parameters).features()

@@ -3,38 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any, ClassVar
 
 import numpy as np
 
 from hwsim.primitives.leaf import (
-    AND,
-    FULL_ADDER,
-    HALF_ADDER,
-    XOR,
-    Features,
     Ints,
     Leaf,
     Widths,
     log2_ceil,
     low,
-    same,
     signed,
 )
-
-
-def carry_levels(width: int) -> Fraction:
-    """Levels of a carry chain: measured delays of 16 to 76 bit registers grow linearly with the width."""
-    return 2 + Fraction(width, 4) if width else Fraction(0)
-
-
-def _reductions(rows: int) -> int:
-    """Layers of 3:2 compressors that turn `rows` numbers into two."""
-    layers = 0
-    while rows > 2:
-        rows, layers = rows - rows // 3, layers + 1
-    return layers
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,18 +60,6 @@ class Multiplier(Leaf):
     def booth(self) -> bool:
         """Whether synthesis recodes one side: below that size an array is smaller."""
         return min(self.m, self.n) >= 4
-
-    def features(self) -> Features:
-        """m x n partial products; n - 2 rows of full adders and one of half adders (Booth shows in the coefficient).
-
-        Levels: linear in the rows, as measured from 4 x 4 to 24 x 24 (synthesis builds an array, not a balanced tree),
-        then a carry chain.
-        """
-        m, n = max(self.m, self.n), min(self.m, self.n)
-        if n <= 1:
-            return same("multiply", m * n * AND, 1)
-        gates = m * n * AND + m * (n - 2) * FULL_ADDER + m * HALF_ADDER
-        return same("multiply", gates, 1 + Fraction(3 * n, 2) + carry_levels(m + n))
 
 
 def _array(leaf: Multiplier, g: Any, a: list[int], b: list[int]) -> tuple[list[list[int]], int]:
@@ -153,10 +121,6 @@ class Adder(Leaf):
     def gates(self, g: Any, **ports: list[int]) -> dict[str, list[int]]:
         return {"sum": g.ripple(ports["a"], ports["b"])}
 
-    def features(self) -> Features:
-        """A full adder a bit; the carry tree of a fast adder shows in the coefficient."""
-        return same("add", self.width * FULL_ADDER, carry_levels(self.width))
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Subtractor(Leaf):
@@ -179,10 +143,6 @@ class Subtractor(Leaf):
 
     def gates(self, g: Any, **ports: list[int]) -> dict[str, list[int]]:
         return {"difference": g.ripple(ports["a"], [bit ^ 1 for bit in ports["b"]], 1)}
-
-    def features(self) -> Features:
-        """A full adder a bit; the inverters of b go into it."""
-        return same("add", self.width * FULL_ADDER, carry_levels(self.width))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -212,10 +172,6 @@ class AddSubtract(Leaf):
     def gates(self, g: Any, **ports: list[int]) -> dict[str, list[int]]:
         (subtract,) = ports["subtract"]
         return {"sum": g.ripple(ports["a"], [g.differ(bit, subtract) for bit in ports["b"]], subtract)}
-
-    def features(self) -> Features:
-        """A full adder and an exclusive-or a bit."""
-        return same("add", self.width * (FULL_ADDER + XOR), carry_levels(self.width) + 1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -248,14 +204,6 @@ class Compressor(Leaf):
         columns = [[row[place] for row in rows if row[place]] for place in range(self.width)]
         return {"sum": g.columns(columns, self.width)}
 
-    def features(self) -> Features:
-        """A full adder a bit and number folded into a carry-save sum, two XORs a reduction."""
-        return same(
-            "add",
-            self.width * self.operands * FULL_ADDER,
-            2 * _reductions(self.operands + 2) if self.width else 0,
-        )
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Incrementer(Leaf):
@@ -278,10 +226,6 @@ class Incrementer(Leaf):
 
     def gates(self, g: Any, **ports: list[int]) -> dict[str, list[int]]:
         return {"sum": g.ripple(ports["a"], [0] * self.width, ports["carry"][0])}
-
-    def features(self) -> Features:
-        """A half adder a bit."""
-        return same("add", self.width * HALF_ADDER, carry_levels(self.width) / 2)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -307,10 +251,6 @@ class Comparator(Leaf):
         """The carry of a + ~b + 1 is 0 where a < b."""
         return {"less": [g.ripple_out(ports["a"], [bit ^ 1 for bit in ports["b"]], 1)[-1] ^ 1]}
 
-    def features(self) -> Features:
-        """A subtractor that keeps only its carry: half the gates of one."""
-        return same("add", self.width * FULL_ADDER / 2, carry_levels(self.width))
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PopulationCount(Leaf):
@@ -333,8 +273,3 @@ class PopulationCount(Leaf):
 
     def gates(self, g: Any, **ports: list[int]) -> dict[str, list[int]]:
         return {"count": g.columns([list(ports["a"])], log2_ceil(self.width + 1))}
-
-    def features(self) -> Features:
-        """width - (bits of the count) full adders."""
-        stages = log2_ceil(self.width + 1)
-        return same("add", max(self.width - stages, 0) * FULL_ADDER, 2 * stages)

@@ -1,38 +1,15 @@
-"""Leaf: a primitive of datapaths, described once: its ports, its Verilog, its integer meaning, its textbook gates."""
+"""Leaf: a primitive of datapaths, described once: its ports, its Verilog, its integer meaning, its gates."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from fractions import Fraction
-from typing import Any, ClassVar, Literal, get_args
+from dataclasses import fields
+from typing import Any, ClassVar
 
 import numpy as np
 
-# Areas of sky130_fd_sc_hd cells in units of its NAND2: fa_1, ha_1, and2_1, xor2_1, mux2_1. GT2N's are within 20 %.
-FULL_ADDER, HALF_ADDER = Fraction(533, 100), Fraction(333, 100)
-AND, XOR, MUX = Fraction(167, 100), Fraction(233, 100), Fraction(3)
-
-Family = Literal["multiply", "add", "shift", "logic", "register"]
-FAMILIES: tuple[Family, ...] = get_args(Family)
-
 Ints = Any  # an array of unsigned integers: int64 where every width is at most 62, of Python integers beyond
 Widths = Mapping[str, int]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Features:
-    """family: whose coefficient applies.  gates, activity: GE (flip-flops for registers).  levels: gates in series."""
-
-    family: Family
-    gates: Fraction
-    activity: Fraction
-    levels: Fraction
-
-
-def same(family: Family, gates: Fraction | int, levels: Fraction | int) -> Features:
-    """Features of a leaf all of whose gates switch."""
-    return Features(family=family, gates=Fraction(gates), activity=Fraction(gates), levels=Fraction(levels))
 
 
 class Leaf:
@@ -62,10 +39,6 @@ class Leaf:
 
     def gates(self, g: Any, **ports: list[int]) -> dict[str, list[int]]:
         """The outputs as literals of a network (circuit/gates.py), from literals of the inputs, the lowest first."""
-        raise NotImplementedError
-
-    def features(self) -> Features:
-        """Gates by the textbook."""
         raise NotImplementedError
 
     @property

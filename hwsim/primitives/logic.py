@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from hwsim.primitives.leaf import AND, XOR, Features, Ints, Leaf, Widths, log2_ceil, low, same
+from hwsim.primitives.leaf import Ints, Leaf, Widths, log2_ceil, low
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,9 +38,6 @@ class AndGate(_Gate):
     def gates(self, g: Any, **ports: list[int]) -> dict[str, list[int]]:
         return {"y": [g.both(a, b) for a, b in zip(ports["a"], ports["b"], strict=True)]}
 
-    def features(self) -> Features:
-        return same("logic", self.width * AND, 1 if self.width else 0)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OrGate(_Gate):
@@ -57,9 +54,6 @@ class OrGate(_Gate):
     def gates(self, g: Any, **ports: list[int]) -> dict[str, list[int]]:
         return {"y": [g.either(a, b) for a, b in zip(ports["a"], ports["b"], strict=True)]}
 
-    def features(self) -> Features:
-        return same("logic", self.width * AND, 1 if self.width else 0)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExclusiveOr(_Gate):
@@ -75,9 +69,6 @@ class ExclusiveOr(_Gate):
 
     def gates(self, g: Any, **ports: list[int]) -> dict[str, list[int]]:
         return {"y": [g.differ(a, b) for a, b in zip(ports["a"], ports["b"], strict=True)]}
-
-    def features(self) -> Features:
-        return same("logic", self.width * XOR, 1 if self.width else 0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,10 +93,6 @@ class Inverter(Leaf):
     def gates(self, g: Any, **ports: list[int]) -> dict[str, list[int]]:
         return {"y": [bit ^ 1 for bit in ports["a"]]}
 
-    def features(self) -> Features:
-        """Half a NAND each; mostly absorbed."""
-        return same("logic", self.width * AND / 3, 1 if self.width else 0)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AnyBit(Leaf):
@@ -129,9 +116,6 @@ class AnyBit(Leaf):
     def gates(self, g: Any, **ports: list[int]) -> dict[str, list[int]]:
         return {"y": [g.any(ports["a"])]}
 
-    def features(self) -> Features:
-        return same("logic", max(self.width - 1, 0) * AND, log2_ceil(self.width))
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EveryBit(Leaf):
@@ -154,9 +138,6 @@ class EveryBit(Leaf):
 
     def gates(self, g: Any, **ports: list[int]) -> dict[str, list[int]]:
         return {"y": [g.any([bit ^ 1 for bit in ports["a"]]) ^ 1]}
-
-    def features(self) -> Features:
-        return same("logic", max(self.width - 1, 0) * AND, log2_ceil(self.width))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -223,10 +204,6 @@ class LeadingZeroCounter(Leaf):
             found = [g.both(bit, row[0]) for bit in found] + [row[0] ^ 1]
         return {"count": found}
 
-    def features(self) -> Features:
-        """Two AND-class gates a bit: group zero flags and the select of each group."""
-        return same("logic", self.width * 2 * AND, log2_ceil(self.width) * 2)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FloatDecoder(Leaf):
@@ -254,10 +231,6 @@ class FloatDecoder(Leaf):
         hidden = g.any(field)
         return {"hidden": [hidden], "effective": [g.either(field[0], hidden ^ 1), *field[1:]]}
 
-    def features(self) -> Features:
-        """The hidden bit is the OR of the exponent field."""
-        return same("logic", (self.exponent + 1) * AND, log2_ceil(self.exponent) + 1)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Register(Leaf):
@@ -280,7 +253,3 @@ class Register(Leaf):
 
     def gates(self, g: Any, **ports: list[int]) -> dict[str, list[int]]:
         raise TypeError("register: has a state, and no gates but its flip-flops")
-
-    def features(self) -> Features:
-        """Flip-flops; the coefficient is the library's flip-flop itself."""
-        return same("register", self.width, 0)

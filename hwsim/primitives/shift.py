@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
+from itertools import permutations
 from typing import Any, ClassVar
 
 import numpy as np
 
 from hwsim.primitives.leaf import (
-    AND,
-    MUX,
-    Features,
     Ints,
     Leaf,
     Widths,
     log2_ceil,
     low,
-    same,
     shifted_left,
     shifted_right,
     signed,
@@ -54,17 +51,6 @@ class Shifter(Leaf):
             "shifted": g.shifted(ports["a"], ports["amount"], lambda row, by: [*row[by:], *[0] * min(by, len(row))])
         }
 
-    def features(self) -> Features:
-        """A barrel shifter: one multiplexer a bit and stage."""
-        stages = log2_ceil(self.positions + 1)
-        active = min(self.active or self.width, self.width)
-        return Features(
-            family="shift",
-            gates=self.width * stages * MUX,
-            activity=active * stages * MUX,
-            levels=Fraction(stages),
-        )
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ArithmeticShifter(Leaf):
@@ -92,11 +78,6 @@ class ArithmeticShifter(Leaf):
         return {
             "shifted": g.shifted(ports["a"], ports["amount"], lambda row, by: [*row[by:], *[top] * min(by, len(row))])
         }
-
-    def features(self) -> Features:
-        """A barrel shifter: one multiplexer a bit and stage."""
-        stages = log2_ceil(self.positions + 1)
-        return same("shift", self.width * stages * MUX, stages)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,12 +122,6 @@ class StickyShifter(Leaf):
             row = [g.choose(select, yes, no) for yes, no in zip(moved, row, strict=True)]
         return {"shifted": row, "lost": [g.any(lost)]}
 
-    def features(self) -> Features:
-        """A barrel shifter, and an OR for each bit a stage can drop."""
-        stages = log2_ceil(self.positions + 1)
-        dropped = sum(min(1 << stage, self.width) for stage in range(stages))
-        return same("shift", self.width * stages * MUX + dropped * AND, stages)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExpandingShifter(Leaf):
@@ -178,17 +153,6 @@ class ExpandingShifter(Leaf):
         return {
             "shifted": g.shifted(wide, ports["amount"], lambda row, by: [*[0] * min(by, len(row)), *row][: len(row)])
         }
-
-    def features(self) -> Features:
-        """Early stages are narrow: stage s has as many multiplexers as bits can be non-zero after it."""
-        stages = log2_ceil(self.positions + 1)
-        widths = [min(self.width + min(2 ** (stage + 1) - 1, self.positions), self.limit) for stage in range(stages)]
-        return Features(
-            family="shift",
-            gates=sum(widths) * MUX,
-            activity=min(self.width, self.limit) * stages * MUX,
-            levels=Fraction(stages),
-        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -228,9 +192,8 @@ class Multiplexer(Leaf):
             ]
         return {"chosen": words[0]}
 
-    def features(self) -> Features:
-        """inputs - 1 two-way multiplexers a bit."""
-        return same("shift", self.width * max(self.choices - 1, 0) * MUX, log2_ceil(self.choices))
+
+MOST_ORDERED = 5  # address bits whose every order is tried
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -279,14 +242,20 @@ class Lookup(Leaf):
         return {"word": table[index.astype(np.int64)]}
 
     def gates(self, g: Any, **ports: list[int]) -> dict[str, list[int]]:
+        """A bit after the other, each decided in the order of address bits that adds the fewest gates."""
         found = []
+        orders = list(permutations(range(self.address))) if self.address <= MOST_ORDERED else [range(self.address)]
         for bit in range(self.width):
-            level = [(word >> bit) & 1 for word in self.words()]
-            for select in ports["index"]:
-                level = [g.choose(select, level[i + 1], level[i]) for i in range(0, len(level), 2)]
-            found.append(level[0])
+            column = [(word >> bit) & 1 for word in self.words()]
+            costs = [g.tried(_decided, column, order, ports["index"]) for order in orders]
+            found.append(_decided(g, column, orders[costs.index(min(costs))], ports["index"]))
         return {"word": found}
 
-    def features(self) -> Features:
-        """A tree of 2**address - 1 multiplexers with constant leaves loses its two lowest levels: 2**address / 4."""
-        return same("shift", self.width * Fraction(2**self.address, 4) * MUX, self.address)
+
+def _decided(g: Any, column: list[int], order: Sequence[int], index: list[int]) -> int:
+    """A column of a table as multiplexers, the first address bit of the order next to the constants."""
+    places = [sum((i >> at & 1) << bit for at, bit in enumerate(order)) for i in range(len(column))]
+    level = [column[place] for place in places]
+    for bit in order:
+        level = [g.choose(index[bit], level[i + 1], level[i]) for i in range(0, len(level), 2)]
+    return level[0]

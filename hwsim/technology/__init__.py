@@ -1,10 +1,10 @@
-"""Technologies: what synthesis with one standard-cell library measured, and the coefficients fitted to it.
+"""Technologies: what synthesis with one standard-cell library gave, and the coefficients fitted to it.
 
     from hwsim.technology import technology
-    technology("ihp130").area_um2("mac_i8i8")     # 6620 um2 (5627..7613, tested)
+    technology("ihp130").rows["mac_int8_int8_fixed32"].area_um2
 
-Data: measured.json (synthesis), technologies.json (its provenance), coefficients.json (`python -m
-    hwsim.technology.fit`).
+Data, all written by `python -m hwsim.characterise` and `... .fit`: one table a library, cmos_gates.json (yosys
+without a library) and coefficients.json. technologies.json says where the libraries come from; they are not shipped.
 """
 
 from hwsim.technology.tables import Row, Technology, technologies, technology

@@ -1,77 +1,73 @@
-"""The structural model's coefficients and how far off it was on designs it had not seen.
+"""What the price of a module never synthesised is made of, fitted by `python -m hwsim.characterise.fit`.
 
-coefficients.json is written by `python -m hwsim.technology.fit`. Three ways to arrive at a figure that was not
-synthesised, each with the largest relative error it showed when a synthesised design was predicted without itself:
-
-    structural   textbook gates x coefficient; the design's whole family was kept from the fit
-    neighbours   the same, corrected by the errors on the nearest synthesised designs; the design was left out
-    width        as neighbours, where the same operands were synthesised with another register; the design was left out
+Each quantity carries how far off it was on PEs whose whole family was kept from the fit: the median, the worst, and the
+interval within which nine of ten lay.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cache
-from math import sqrt
-from types import MappingProxyType
 from typing import Literal
 
-from hwsim.cost import Cost
-from hwsim.technology.tables import AREA_OPTIONS, DELAY_OPTIONS, ENERGY_ABSOLUTE, ENERGY_RATIO, Technology, load
+import numpy as np
+from numpy.typing import NDArray
+
+from hwsim.technology.tables import load
 
 Quantity = Literal["area", "energy", "delay"]
-Method = Literal["structural", "neighbours", "width"]
-UNIT: dict[Quantity, str] = {"area": "um2", "energy": "pJ", "delay": "ns"}
-
-# How well one synthesised figure itself is known (absolute), and the part of that which cancels in a ratio.
-_MEASURED: dict[Quantity, float] = {"area": 1 + AREA_OPTIONS, "energy": ENERGY_ABSOLUTE, "delay": DELAY_OPTIONS}
-_RATIO: dict[Quantity, float] = {"area": 1 + AREA_OPTIONS, "energy": ENERGY_RATIO, "delay": DELAY_OPTIONS}
+# Gates of a module as `gate_terms` counts them: a chain's full adders are one adder's, a tree's compress columns.
+GATE_TERMS = ("and", "xor", "mux", "chain", "tree")
+ENERGY_TERMS = ("settled", "glitches", "flip_flop")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Coefficients:
-    """One quantity in one technology. per_family: um2 or pJ per gate, ns per level, in the final unit.
+class Fitted:
+    """coefficients: by term, in the quantity's unit.  interval, median, worst: relative errors, families left out.
 
-    error: the largest relative error of each method on designs left out, as a factor > 1.
+    pairs: within which nine of ten logarithms of a ratio of two estimates are right.
     """
 
-    technology: str
-    quantity: Quantity
-    per_family: Mapping[str, float]
-    error: Mapping[str, float]
-
-    def cost(self, value: Fraction, method: Method, detail: str = "") -> Cost:
-        """`value` as an estimated Cost. Its interval: the method's error on left-out designs x the measurement's."""
-        factor = self.error[method] * _MEASURED[self.quantity]
-        number = float(value)
-        left_out = f"within x{self.error[method]:.2f} on designs left out"
-        return Cost(
-            value=number,
-            low=number / factor,
-            high=number * factor,
-            unit=UNIT[self.quantity],
-            source=f"{self.technology} structural estimate{detail} ({left_out})",
-            status="estimated",
-            node=self.technology,
-            shared=_MEASURED[self.quantity] / sqrt(_RATIO[self.quantity]),
-        )
-
-
-def coefficients(tech: Technology, quantity: Quantity) -> Coefficients:
-    """The fitted model. Raises ValueError for energy where the technology has none."""
-    if quantity == "energy":
-        tech.check_energy()
-    return _coefficients(tech.name, quantity)
+    coefficients: NDArray[np.float64]
+    interval: float
+    median: float
+    worst: float
+    pairs: float
 
 
 @cache
-def _coefficients(name: str, quantity: Quantity) -> Coefficients:
-    table = load("coefficients.json")["technologies"][name][quantity]
-    return Coefficients(
-        technology=name,
-        quantity=quantity,
-        per_family=MappingProxyType(dict(table["per_family"])),
-        error=MappingProxyType({method: entry["factor"] for method, entry in table["errors"].items()}),
+def fitted(node: str, quantity: str) -> Fitted:
+    """node: a technology, or cmos_gates, whose quantity is "gates"."""
+    held = load("coefficients.json")["nodes"][node][quantity]
+    return Fitted(
+        coefficients=np.array(list(held["coefficients"].values())),
+        interval=held["interval"],
+        median=held["median"],
+        worst=held["worst"],
+        pairs=held["pairs"],
     )
+
+
+@cache
+def flip_flop_um2(node: str) -> float:
+    """Area of the flip-flop that the library's tables use."""
+    return float(load("coefficients.json")["nodes"][node]["flip_flop_um2"])
+
+
+@cache
+def leakage_nw_per_um2(node: str) -> tuple[float, float]:
+    """Leakage for an area, and the relative error nine of ten PEs are within."""
+    held = load("coefficients.json")["nodes"][node]["leakage_nw_per_um2"]
+    return float(held["value"]), float(held["interval"])
+
+
+@cache
+def between_operands(node: str) -> float:
+    """The relative error within which nine of ten ratios of a PE's energies under two kinds of operands are told."""
+    return float(load("coefficients.json")["nodes"][node]["between_operands"])
+
+
+@cache
+def between_libraries(quantity: Quantity) -> float:
+    """The factor within which nine of ten ratios of two PEs are the same ratio in another library."""
+    return float(load("coefficients.json")["between_libraries"][quantity])

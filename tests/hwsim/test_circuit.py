@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import formats as nf
 from hwsim.circuit import Bits, Build, Module, cat, constant, evaluate, reset, step
 from hwsim.rtl.writer import expression, verilog
 
@@ -111,3 +112,15 @@ def test_modules_round_a_register_are_no_loop() -> None:
     m.drive("held", m.module("second", gate, x=first))
     m.output("y", first)
     assert step(m.done(), {}, {"held_register": 1})[0]["y"] == 0
+
+
+def test_single_integers_and_arrays_are_one_model_at_any_width() -> None:
+    """Words beside one another are wider than int64 here, and numpy would make int64 of a single integer."""
+    from hwsim.pe.floating import Addend, Style, float_adder
+
+    adder = float_adder(nf.get("float32"), Style(), Addend(38, 0, 0, 0, 0, 37))  # type: ignore[arg-type]
+    for significand in (1 << 37, 0x2345678901, 5 << 30, 3):
+        ports = {"total": 0, "significand": significand, "sign": 0}
+        alone = evaluate(adder, ports)["next"]
+        many = evaluate(adder, {name: np.array([x, x], object) for name, x in ports.items()})["next"]
+        assert int(alone) == int(many[0]) == int(np.float32(significand).view(np.uint32))

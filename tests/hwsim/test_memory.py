@@ -91,9 +91,9 @@ def test_another_node_is_reached_by_a_named_scaling_only(name: str) -> None:
     assert scaled.leakage_mw is None
     assert rule.name in scaled.read_pj_per_bit.source
     assert any(rule.name in text for text in scaled.assumptions)
-    assert (scaled.area_um2 + tech.area_um2("mac_i8i8")).node == name
+    assert (scaled.area_um2 + hw.MacPE("int8", "int8").area_um2(tech)).node == name
     with pytest.raises(ValueError, match="apply a Scaling"):
-        plain.area_um2 + tech.area_um2("mac_i8i8")
+        plain.area_um2 + hw.MacPE("int8", "int8").area_um2(tech)
 
 
 def test_the_scaling_reproduces_the_measured_density_ratio() -> None:

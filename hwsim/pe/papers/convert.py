@@ -131,6 +131,12 @@ def _limited(m: Build, name: str, amount: Bits, reach: int) -> Bits:
     return row
 
 
+def _gathered(m: Build, name: str, row: Bits, kept: int) -> Bits:
+    """The top `kept` bits and whether there is a one below them: all that rounding after a move down asks for."""
+    rest = row[: row.width - kept]
+    return cat(row[row.width - kept :], m.leaf(f"{name}_below", "any_bit", width=rest.width, a=rest))
+
+
 def _down(m: Build, name: str, row: Bits, amount: Bits) -> tuple[Bits, Bits]:
     moved = m.leaf(
         f"{name}_down", "sticky_shifter", width=row.width, positions=(1 << amount.width) - 1, a=row, amount=amount
@@ -150,23 +156,38 @@ def _up(m: Build, name: str, rest: Bits, lost: Bits | None, last: Bits) -> Bits:
 
 def _to_float(m: Build, name: str, fmt: nf.Minifloat, x: Number, low_only: bool) -> Bits:
     trailing, p, size = fmt.trailing_significand_bits, fmt.trailing_significand_bits + 1, x.significand.width
-    # Numbers that are not normalised need no normalising where all of them are below half the least value.
-    if low_only and x.low + x.unit + size <= fmt.ulp_exponent:
+    # Numbers that are not normalised need no normalising where all of them are subnormal in the target, too.
+    if low_only and x.low + x.unit + size - 1 <= fmt.min_exponent:
         x = replace(x, zeros=0)
     row, count = normalised(m, name, x)
     # The field of the exponent less one: negative for a subnormal, whose significand moves down by as much.
     field, least, most = _distance(m, name, x, count, x.unit + size - 1 - fmt.min_exponent)
     window = max(size, p + 1)
     row, lost = row.above(window - size), None
+    if least < 0 and window > p + 2:
+        row, window = _gathered(m, name, row, p + 1), p + 2
     if least < 0:
+        # By -field places; one of them wired, since a field with all its bits turned is -field - 1.
         subnormal = field[-1]
-        turned = m.leaf(f"{name}_turn", "exclusive_or", width=field.width, a=field, b=subnormal.repeat(field.width))
-        amount = m.leaf(f"{name}_amount", "incrementer", width=field.width, a=turned, carry=subnormal)
-        amount = _limited(m, name, amount[: (-least).bit_length()], p + 1)
-        amount = m.leaf(f"{name}_moved", "and_gate", width=amount.width, a=amount, b=subnormal.repeat(amount.width))
-        row, lost = _down(m, name, row, amount)
+        out = m.leaf(f"{name}_one_lost", "and_gate", width=1, a=row[0], b=subnormal)
+        words = cat(row[1:].zero_extend(window), row)
+        row = m.leaf(f"{name}_one_down", "multiplexer", width=window, choices=2, words=words, select=subnormal)
+        further = max((-least - 1).bit_length(), 1)
+        turned = m.leaf(f"{name}_turn", "inverter", width=further, a=field[:further])
+        amount = m.leaf(f"{name}_moved", "and_gate", width=further, a=turned, b=subnormal.repeat(further))
+        row, more = _down(m, name, row, _limited(m, name, amount, p))
+        lost = m.leaf(f"{name}_lost", "or_gate", width=1, a=more, b=out)
     # Wide enough for what a code beyond the finite ones spells, and for a carry out of rounding.
     width = (max(_farthest(x, most), 0) + 2).bit_length()
+    beyond = None
+    if width > fmt.exponent_bits + 1:  # a field that the format has no bits for is beyond its range
+        width = fmt.exponent_bits + 1
+        high = field[fmt.exponent_bits : -1]
+        some = m.leaf(f"{name}_high", "any_bit", width=high.width, a=high)
+        above = m.leaf(f"{name}_above", "inverter", width=1, a=field[-1])
+        real = m.leaf(f"{name}_real", "and_gate", width=1, a=above, b=row[-1])
+        beyond = m.leaf(f"{name}_beyond", "and_gate", width=1, a=some, b=real)
+        field = cat(constant(0, 1), field[: fmt.exponent_bits])
     own = m.leaf(f"{name}_field", "incrementer", width=width, a=field.sign_extend(width)[:width], carry=constant(1, 1))
     own = m.leaf(f"{name}_own", "and_gate", width=width, a=own, b=row[-1].repeat(width))
     whole = cat(own, row[window - p : window - 1])
@@ -184,6 +205,8 @@ def _to_float(m: Build, name: str, fmt: nf.Minifloat, x: Number, low_only: bool)
         end = constant(fmt.max_magnitude_code, max(whole.width, magnitude))
         whole = whole.zero_extend(end.width)
         over = m.leaf(f"{name}_over", "comparator", width=end.width, a=end, b=whole)
+        if beyond is not None:
+            over = m.leaf(f"{name}_any_over", "or_gate", width=1, a=over, b=beyond)
         whole = m.leaf(
             f"{name}_clamped", "multiplexer", width=magnitude, choices=2,
             words=cat(end[:magnitude], whole[:magnitude]), select=over,
@@ -218,8 +241,11 @@ def _to_integer(m: Build, name: str, fmt: nf.FixedPoint, x: Number, low_only: bo
     row, count = normalised(m, name, x)
     up, least, most = _distance(m, name, x, count, offset)
     window = max(size, bits + 1)
+    gathered = least < 0 and window > bits + 2
     over = _beyond(m, name, up, row[-1] if count is not None else None) if _farthest(x, most) > 0 else None
     row, lost = row.above(window - size), None
+    if gathered:
+        row, window = _gathered(m, name, row, bits + 1), bits + 2
     if least < 0:
         turned = m.leaf(f"{name}_turn", "inverter", width=up.width, a=up)
         amount = m.leaf(f"{name}_amount", "incrementer", width=up.width, a=turned, carry=constant(1, 1))

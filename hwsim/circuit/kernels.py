@@ -1,0 +1,265 @@
+"""Compiled loops over a network's nodes: what is needed, the longest path, toggles with and without glitches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from formats.kernels.jit import kernel
+
+Array = Any
+# Kinds as network.py numbers them: FIRST_GATE + the place in gates.KINDS.
+FIRST_GATE = 2
+AND, XOR, MUX, SUM, CARRY, TOTAL, OVER = range(2, 9)
+# Columns of a path's terms.
+P_AND, P_XOR, P_MUX, P_SUM, P_CARRY_IN, P_CARRY_ON, P_TREE, P_FANOUT = range(8)
+PATH_COLUMNS = 8
+
+
+@kernel
+def mark(kind: Array, inputs: Array, outputs: Array, driven: Array) -> Array:
+    """Nodes that outputs and registers are made of. [n]"""
+    seen = np.zeros(len(kind), np.bool_)
+    for literal in outputs:
+        seen[literal >> 1] = True
+    for literal in driven:
+        seen[literal >> 1] = True
+    for node in range(len(kind) - 1, 0, -1):
+        if seen[node] and kind[node] >= FIRST_GATE:
+            for port in range(3):
+                seen[inputs[node, port] >> 1] = True
+    return seen
+
+
+@kernel
+def hashes(kind: Array, inputs: Array, given: int, states: Array, patterns: Array) -> Array:
+    """A hash of what each node is on the patterns, and whether the node is turned for it to start with a 0. [n, 2]
+
+    patterns [sources, words]: of the inputs, then of the registers.
+    """
+    count, words = len(kind), patterns.shape[1]
+    value = np.zeros((count, words), np.uint64)
+    value[1 : given + 1] = patterns[:given]
+    for place in range(len(states)):
+        value[states[place]] = patterns[given + place]
+    ones = ~np.uint64(0)
+    found = np.zeros((count, 2), np.uint64)
+    for node in range(count):
+        if kind[node] >= FIRST_GATE:
+            a, b, c = inputs[node, 0] >> 1, inputs[node, 1] >> 1, inputs[node, 2] >> 1
+            x = ones if inputs[node, 0] & 1 else np.uint64(0)
+            y = ones if inputs[node, 1] & 1 else np.uint64(0)
+            z = ones if inputs[node, 2] & 1 else np.uint64(0)
+            for word in range(words):
+                value[node, word] = _gate(kind[node], value[a, word] ^ x, value[b, word] ^ y, value[c, word] ^ z)
+        turned = ones if value[node, 0] & np.uint64(1) else np.uint64(0)
+        mixed = np.uint64(0)
+        for word in range(words):
+            mixed = (mixed ^ (value[node, word] ^ turned)) * np.uint64(0x9E3779B97F4A7C15)
+            mixed ^= mixed >> np.uint64(29)
+        found[node, 0] = mixed
+        found[node, 1] = turned & np.uint64(1)
+    return found
+
+
+@kernel
+def redirected(kind: Array, inputs: Array, literal: Array) -> Any:
+    """What each node counts as, and its inputs, after each node's literal is put in its place.
+
+    A gate with a constant, or with one input twice, counts as the smaller gate that it is.
+    """
+    new_kind, new_inputs = kind.copy(), inputs.copy()
+    for node in range(len(kind)):
+        this = kind[node]
+        if this < FIRST_GATE:
+            continue
+        for port in range(3):
+            new_inputs[node, port] = literal[inputs[node, port] >> 1] ^ (inputs[node, port] & 1)
+        a, b, c = new_inputs[node, 0], new_inputs[node, 1], new_inputs[node, 2]
+        if this == MUX:
+            if (b ^ c) == 1:
+                new_kind[node] = XOR
+            elif b < 2 or c < 2 or a >> 1 == b >> 1 or a >> 1 == c >> 1:
+                new_kind[node] = AND
+        elif this >= SUM and (a < 2 or b < 2 or c < 2):
+            new_kind[node] = XOR if this in (SUM, TOTAL) else AND
+    return new_kind, new_inputs
+
+
+@kernel
+def loads(kind: Array, inputs: Array, seen: Array, driven: Array) -> Array:
+    """Gates and registers that read each node, of those that are needed. [n]"""
+    found = np.zeros(len(kind), np.int64)
+    for node in range(len(kind)):
+        if kind[node] >= FIRST_GATE and seen[node]:
+            for port in range(3):
+                found[inputs[node, port] >> 1] += 1
+    for literal in driven:
+        found[literal >> 1] += 1
+    return found
+
+
+@kernel
+def critical(kind: Array, inputs: Array, seen: Array, fanout: Array, weights: Array, ends: Array) -> Array:
+    """Terms of the slowest path, from an input or a register to a literal of `ends`: how often each weight counts.
+
+    A carry waits for its own two bits (P_CARRY_IN) or for the carry below (P_CARRY_ON): chains grow linearly with their
+    width, as synthesis leaves them. P_FANOUT counts log2 of the loads of every gate on the path.
+    """
+    count = len(kind)
+    arrival = np.zeros(count)
+    before = np.zeros(count, np.int64)  # the node it waits for
+    by = np.zeros(count, np.int64)  # the column it costs
+    for node in range(count):
+        this = kind[node]
+        if this < FIRST_GATE or not seen[node]:
+            continue
+        chain = -1
+        if this == CARRY:
+            for port in range(3):
+                source = inputs[node, port] >> 1
+                if kind[source] == CARRY and source > chain:
+                    chain = source
+        column = P_TREE
+        if this == AND:
+            column = P_AND
+        elif this == XOR:
+            column = P_XOR
+        elif this == MUX:
+            column = P_MUX
+        elif this == SUM:
+            column = P_SUM
+        elif this == CARRY:
+            column = P_CARRY_IN
+        latest, found = 0.0, 0
+        for port in range(3):
+            source = inputs[node, port] >> 1
+            if source != chain and arrival[source] > latest:
+                latest, found = arrival[source], source
+        latest += weights[column]
+        if chain >= 0 and arrival[chain] + weights[P_CARRY_ON] > latest:
+            latest, found, column = arrival[chain] + weights[P_CARRY_ON], chain, P_CARRY_ON
+        arrival[node] = latest + weights[P_FANOUT] * np.log2(max(fanout[node], 1))
+        before[node] = found
+        by[node] = column
+    last, worst = 0, 0.0
+    for literal in ends:
+        if arrival[literal >> 1] > worst:
+            last, worst = literal >> 1, arrival[literal >> 1]
+    terms = np.zeros(PATH_COLUMNS)
+    while last > 0 and kind[last] >= FIRST_GATE:
+        terms[by[last]] += 1
+        terms[P_FANOUT] += np.log2(max(fanout[last], 1))
+        last = before[last]
+    return terms
+
+
+@kernel
+def _ones(word: Any) -> Any:
+    """How many bits of a word are 1."""
+    word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
+    word = (word & np.uint64(0x3333333333333333)) + ((word >> np.uint64(2)) & np.uint64(0x3333333333333333))
+    word = (word + (word >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return (word * np.uint64(0x0101010101010101)) >> np.uint64(56)
+
+
+@kernel
+def _gate(this: Any, a: Any, b: Any, c: Any) -> Any:
+    """What a gate makes of 64 streams at once."""
+    if this == AND:
+        return a & b
+    if this == XOR:
+        return a ^ b
+    if this == MUX:
+        return (a & b) | (~a & c)
+    if this in (SUM, TOTAL):
+        return a ^ b ^ c
+    return (a & b) | (c & (a | b))
+
+
+@kernel
+def _depths(kind: Array, inputs: Array, seen: Array) -> Array:
+    """The least and the most gates from an input or a register to each node. [n, 2]"""
+    found = np.zeros((len(kind), 2), np.int64)
+    for node in range(len(kind)):
+        if kind[node] >= FIRST_GATE and seen[node]:
+            least, most = 1 << 30, 0
+            for port in range(3):
+                source = inputs[node, port] >> 1
+                if source:
+                    least, most = min(least, found[source, 0]), max(most, found[source, 1])
+            found[node, 0], found[node, 1] = least + 1, most + 1
+    return found
+
+
+@kernel
+def toggles(
+    kind: Array,
+    inputs: Array,
+    seen: Array,
+    states: Array,
+    driven: Array,
+    given: int,
+    stream: Array,
+    warm: int,
+    cut: int,
+) -> Any:
+    """Toggles of every node over the counted cycles, [n] settled ones and [n] with unit-delay glitches.
+
+    stream [cycles, given]: a word of 64 streams for each input bit; registers start at 0. The first `warm` cycles are
+    not counted, glitches only in the `cut` cycles after them.
+    """
+    count, cycles = len(kind), len(stream)
+    ones = ~np.uint64(0)
+    source = inputs >> 1
+    turned = np.zeros((count, 3), np.uint64)
+    for node in range(count):
+        for port in range(3):
+            if inputs[node, port] & 1:
+                turned[node, port] = ones
+    depths = _depths(kind, inputs, seen)
+    deepest = 0
+    for node in range(count):
+        deepest = max(deepest, depths[node, 1])
+    value, held = np.zeros(count, np.uint64), np.zeros(len(states), np.uint64)
+    before, wave, after = np.zeros(count, np.uint64), np.zeros(count, np.uint64), np.zeros(count, np.uint64)
+    settled, glitching = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    for cycle in range(cycles):
+        before[:] = value
+        for bit in range(given):
+            value[1 + bit] = stream[cycle, bit]
+        for bit in range(len(states)):
+            value[states[bit]] = held[bit]
+        if warm <= cycle < warm + cut:
+            for node in range(count):
+                wave[node] = value[node] if kind[node] < FIRST_GATE else before[node]
+                after[node] = wave[node]
+            for moment in range(1, deepest + 1):
+                for node in range(count):
+                    if depths[node, 0] <= moment <= depths[node, 1]:
+                        after[node] = _gate(
+                            kind[node],
+                            wave[source[node, 0]] ^ turned[node, 0],
+                            wave[source[node, 1]] ^ turned[node, 1],
+                            wave[source[node, 2]] ^ turned[node, 2],
+                        )
+                for node in range(count):
+                    if after[node] != wave[node]:
+                        glitching[node] += _ones(after[node] ^ wave[node])
+                        wave[node] = after[node]
+        for node in range(count):
+            if kind[node] >= FIRST_GATE and seen[node]:
+                value[node] = _gate(
+                    kind[node],
+                    value[source[node, 0]] ^ turned[node, 0],
+                    value[source[node, 1]] ^ turned[node, 1],
+                    value[source[node, 2]] ^ turned[node, 2],
+                )
+        if cycle >= warm:
+            for node in range(count):
+                settled[node] += _ones(before[node] ^ value[node])
+        for bit in range(len(states)):
+            literal = driven[bit]
+            held[bit] = value[literal >> 1] ^ (ones if literal & 1 else np.uint64(0))
+    return settled, glitching

@@ -1,0 +1,181 @@
+"""Units at the edge of an array, as wires: a PE's sum under its scales, less zero points, added to a float register.
+
+edge(block_edge(...))          # used once a block: next total = total + (sum - zero points) * scales, rounded once
+edge(result_edge(...))         # used once a result: the sum under its scales, in the output's format
+
+Scales of few bits are multiplied exactly, so the register's addition is the only rounding; where that would take a
+significand of more than 40 bits, the sum, the scales' product and theirs are each rounded to the output's format first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cache
+
+import formats as nf
+from hwsim.circuit import Bits, Build, Module, constant
+from hwsim.pe import fixed, floating
+from hwsim.pe.multiply import product
+from hwsim.pe.number import Number, decoded, slug
+from hwsim.pe.papers import convert
+from hwsim.pe.rounded import rounded
+from hwsim.pe.scales import MAX_TERMS, Scales, edge_every
+from hwsim.primitives import log2_ceil
+
+WIDEST_EXACT = 40  # bits of a product that is not rounded on the way
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ZeroPoint:
+    """fmt: of the zero point; side: "a" or "b"; other: the element of the other side, of which `terms` are summed."""
+
+    side: str
+    fmt: nf.Scalar
+    other: nf.Scalar
+    terms: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Edge:
+    """register: what the PE holds, a float format or bits of two's complement in units of 2**unit.
+
+    scales: formats, one a side that has one.  total: the float format it ends in.  blocks: whether blocks are summed in
+    a register here; else one result is scaled.
+    """
+
+    register: nf.Minifloat | int
+    unit: int
+    scales: tuple[nf.Scalar, ...]
+    total: nf.Minifloat
+    blocks: bool
+    zero_points: tuple[ZeroPoint, ...] = ()
+
+    @property
+    def bits(self) -> int:
+        """Of the sum it is given."""
+        return self.register if isinstance(self.register, int) else self.register.bits
+
+    @property
+    def name(self) -> str:
+        """Its module's name."""
+        kind = f"fixed{self.register}" if isinstance(self.register, int) else slug(self.register.name)
+        unit = f"_unit{'m' if self.unit < 0 else ''}{abs(self.unit)}" if isinstance(self.register, int) else ""
+        scales = "".join(f"_by_{slug(fmt.name)}" for fmt in self.scales)
+        zeros = "".join(f"_zero_{z.side}_{slug(z.fmt.name)}_{slug(z.other.name)}{z.terms}" for z in self.zero_points)
+        return f"{'block' if self.blocks else 'result'}_scale_{kind}{unit}{scales}{zeros}_to_{slug(self.total.name)}"
+
+
+def block_edge(a: Scales, b: Scales, register: nf.Minifloat | int, unit: int, total: nf.Minifloat) -> Edge | None:
+    """What is used once per block; None without block scales."""
+    every = edge_every(a, b)
+    if every is None:
+        return None
+    scales = tuple(side.block_scale for side in (a, b) if side.block_scale is not None)
+    zeros = _zero_points(a, b, every, whole=False)
+    return Edge(register=register, unit=unit, scales=scales, total=total, blocks=True, zero_points=zeros)
+
+
+def result_edge(a: Scales, b: Scales, register: nf.Minifloat | int, unit: int, total: nf.Minifloat) -> Edge | None:
+    """What is used once per result; None without scales that span the whole of k."""
+    scales = tuple(side.result_scale for side in (a, b) if side.result_scale is not None)
+    if not scales:
+        return None
+    blocked = edge_every(a, b) is not None  # the result is then already a float
+    zeros = _zero_points(a, b, MAX_TERMS, whole=True)
+    register, unit = (total, 0) if blocked else (register, unit)
+    return Edge(register=register, unit=unit, scales=scales, total=total, blocks=False, zero_points=zeros)
+
+
+def _zero_points(a: Scales, b: Scales, terms: int, *, whole: bool) -> tuple[ZeroPoint, ...]:
+    """Those of scales that span the whole of k, or of the others."""
+    sides = (("a", a, b), ("b", b, a))
+    return tuple(
+        ZeroPoint(side=name, fmt=side.offset, other=other.element, terms=terms)
+        for name, side, other in sides
+        if side.offset is not None and (side.block is None) == whole
+    )
+
+
+@cache
+def edge(what: Edge) -> Module:
+    """Ports: sum; scale0, scale1: codes; for a zero point of side a: zero_a, its code, and other_a, b's element of this
+    cycle, summed here; clear: 1 starts a new total, or new sums of elements. Gives total, or scaled."""
+    m = Build(what.name)
+    x = _number(m, what, m.input("sum", what.bits))
+    clear = m.input("clear", 1) if what.blocks or what.zero_points else None
+    addends = [x]
+    for zero in what.zero_points:
+        assert clear is not None
+        y = _correction(m, zero, clear)
+        if x.exponent is None and y.exponent is None and y.unit == x.unit and not isinstance(y.sign, Bits):
+            addends[0] = _less(m, f"less_{zero.side}", addends[0], y)
+        else:
+            addends.append(_negated(m, f"negated_{zero.side}", y))
+    addends = [floating.magnitude(m, f"size{place}", addend) for place, addend in enumerate(addends)]
+    scales = [
+        decoded(m, f"decode_scale{place}", fmt, m.input(f"scale{place}", fmt.bits))
+        for place, fmt in enumerate(what.scales)
+    ]
+    found = [_scaled(m, f"scaled{place}", what, addend, scales) for place, addend in enumerate(addends)]
+    if not what.blocks:
+        value = convert.rounded(m, "round", what.total, found[0], low_only=False)
+        for place, addend in enumerate(found[1:]):
+            value = floating.float_add(m, f"correct{place}", what.total, "ties_to_even", value, addend)
+        m.output("scaled", value)
+        return m.done()
+    assert clear is not None
+    total = m.register("total", what.total.bits)
+    keep = m.leaf("keep", "inverter", width=1, a=clear)
+    value = m.leaf("cleared", "and_gate", width=total.width, a=total, b=keep.repeat(total.width))
+    for place, addend in enumerate(found):
+        value = floating.float_add(m, f"add{place}", what.total, "ties_to_even", value, addend)
+    m.drive("total", value)
+    m.output("total_out", total)
+    return m.done()
+
+
+def _number(m: Build, what: Edge, row: Bits) -> Number:
+    if isinstance(what.register, int):
+        return Number(significand=row, signed=True, below_zero=row[-1], unit=what.unit, zeros=row.width - 1)
+    return decoded(m, "decode_sum", what.register, row)
+
+
+def _correction(m: Build, zero: ZeroPoint, clear: Bits) -> Number:
+    """The zero point times the sum of the other side's elements so far."""
+    element = decoded(m, f"decode_other_{zero.side}", zero.other, m.input(f"other_{zero.side}", zero.other.bits))
+    placed = fixed.placed(m, f"place_{zero.side}", element, None)
+    width = placed.row.width + log2_ceil(zero.terms) + (placed.sign is not None or not placed.signed)
+    held = m.register(f"row_sum_{zero.side}", width)
+    following = fixed.accumulate(m, f"sum_{zero.side}", held, placed, clear)
+    m.drive(f"row_sum_{zero.side}", following)
+    total = Number(significand=held, signed=True, below_zero=held[-1], unit=element.unit + element.low, zeros=width - 1)
+    point = decoded(m, f"decode_zero_{zero.side}", zero.fmt, m.input(f"zero_{zero.side}", zero.fmt.bits))
+    return product(m, f"zero_product_{zero.side}", total, point)
+
+
+def _less(m: Build, name: str, x: Number, y: Number) -> Number:
+    """x - y of two two's complement numbers in one unit."""
+    width = max(x.significand.width, y.significand.width) + 1
+    rows = [one.significand.sign_extend(width) if one.signed else one.significand.zero_extend(width) for one in (x, y)]
+    row = m.leaf(name, "subtractor", width=width, a=rows[0], b=rows[1])
+    return Number(significand=row, signed=True, below_zero=row[-1], unit=x.unit, zeros=width - 1)
+
+
+def _negated(m: Build, name: str, x: Number) -> Number:
+    x = floating.magnitude(m, name, x)
+    sign = constant(1, 1) if x.sign is None else m.leaf(f"{name}_sign", "inverter", width=1, a=x.sign)
+    return replace(x, sign=sign)
+
+
+def _scaled(m: Build, name: str, what: Edge, x: Number, scales: list[Number]) -> Number:
+    """x times all scales."""
+    if x.significand.width + sum(scale.significand.width for scale in scales) <= WIDEST_EXACT:
+        for place, scale in enumerate(scales):
+            x = product(m, f"{name}_{place}", x, scale)
+        return x
+    how = nf.RoundedProduct(what.total)
+    factor = scales[0]
+    if len(scales) > 1:
+        factor = rounded(m, f"{name}_factor", how, product(m, f"{name}_scales", *scales), False)
+    x = rounded(m, f"{name}_sum", how, x, False)
+    return rounded(m, f"{name}_round", how, product(m, f"{name}_product", x, factor), False)

@@ -1,0 +1,112 @@
+"""Operands for energies, by name or as a user's own matrices: patterns of a multiply-accumulate's ports over time.
+
+series(what, "normal")          # as hwsim.pe.stimulus draws them
+series(what, (a, b))            # a: (m, k), b: (k, n), any numbers: rounded to the formats, k after k of drawn outputs
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+import formats as nf
+from hwsim.circuit.activity import CYCLES, STREAMS
+from hwsim.pe.circuit import Mac
+from hwsim.pe.edge import Edge
+from hwsim.pe.stimulus import OPERANDS, Operands, stimulus
+
+Series = dict[str, NDArray[Any]]
+Matrices = tuple[ArrayLike, ArrayLike]
+SEED = 20261122
+
+
+def series(what: Mac, operands: Operands | Matrices) -> Series:
+    """Patterns of every port for as many cycles as an energy looks at.
+
+    Raises ValueError for other names, and for matrices whose k differ or that are no matrices of finite numbers.
+    """
+    if isinstance(operands, str):
+        if operands not in OPERANDS:
+            raise ValueError(
+                f"energy_pj: operands must be one of {', '.join(OPERANDS)}, or a pair of matrices (a, b) of shapes "
+                f"(m, k) and (k, n); got {operands!r}"
+            )
+        return _named(what, operands)
+    if not isinstance(operands, tuple) or len(operands) != 2:
+        raise ValueError(f"energy_pj: operands are a name or a pair (a, b) of matrices, got {type(operands).__name__}")
+    a, b = (np.asarray(x, np.float64) for x in operands)
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0] or not a.size or not b.size:
+        raise ValueError(f"energy_pj: operands must have shapes (m, k) and (k, n), got {a.shape} and {b.shape}")
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise ValueError("energy_pj: operands must be finite; remove or replace infinities and NaN")
+    return _drawn(what, a, b)
+
+
+@lru_cache(maxsize=512)
+def _named(what: Mac, operands: Operands) -> Series:
+    return stimulus(what, operands, STREAMS * CYCLES - 1)
+
+
+def _drawn(what: Mac, a: NDArray[np.float64], b: NDArray[np.float64]) -> Series:
+    """64 outputs (i, j), and of each as many consecutive steps of k as a stretch has, from a drawn step on."""
+    rng = np.random.default_rng(SEED)
+    steps = max(a.shape[1] // what.lanes, 1)
+    rows, columns = rng.integers(a.shape[0], size=STREAMS), rng.integers(b.shape[1], size=STREAMS)
+    first = rng.integers(max(steps - CYCLES, 0) + 1, size=STREAMS)
+    step = (first[:, None] + np.arange(CYCLES)) % steps
+    k = (step[:, :, None] * what.lanes + np.arange(what.lanes)) % a.shape[1]
+    codes = [
+        np.asarray(nf.encode_codes(fmt, x, nf.Cast(overflow="saturate_finite"))).astype(object)
+        for fmt, x in ((what.a, a[rows[:, None, None], k]), (what.b, b[k, columns[:, None, None]]))
+    ]
+    found = {
+        side: np.asarray(sum(row[..., lane] << (fmt.bits * lane) for lane in range(what.lanes))).reshape(-1)
+        for side, fmt, row in zip("ab", (what.a, what.b), codes, strict=True)
+    }
+    random = {name: row for name, row in _named(what, "normal").items() if name == "random"}
+    return found | {"clear": (step == 0).astype(np.int64).reshape(-1)} | random
+
+
+def edge_series(what: Mac, unit: Edge, terms: int) -> Series:
+    """Sums of `terms` products of normal operands under scales of a few binades, use after use."""
+    rng = np.random.default_rng(SEED)
+    count = STREAMS * CYCLES
+    found: Series = {"sum": sums(what, unit.register, unit.unit, terms)}
+    for place, fmt in enumerate(unit.scales):
+        found[f"scale{place}"] = _scale_codes(fmt, rng, count)
+    for zero in unit.zero_points:
+        found[f"zero_{zero.side}"] = rng.integers(2**zero.fmt.bits, size=count)
+        found[f"other_{zero.side}"] = _codes(zero.other, rng.standard_normal(count), 3.5)
+    if unit.blocks or unit.zero_points:
+        found["clear"] = (np.arange(count) % 32 == 0).astype(np.int64)
+    return found
+
+
+def sums(what: Mac, register: nf.Minifloat | int, unit: int, terms: int) -> NDArray[Any]:
+    """Codes of sums of normal products: two's complement in units of 2**unit, or of a float format."""
+    rng = np.random.default_rng(SEED + 1)
+    deviation = float(np.sqrt(terms))
+    most_of_one = 2.0**12 if isinstance(register, nf.Minifloat) else 2.0**60  # so that scales do not leave float32
+    for fmt in what.factors:
+        deviation *= min(float(fmt.max_finite), most_of_one) / 3.5
+    values = rng.standard_normal(STREAMS * CYCLES) * deviation
+    if isinstance(register, nf.Minifloat):
+        return np.asarray(nf.encode_codes(register, values, nf.Cast(overflow="saturate_finite")))
+    whole = [int(x) for x in np.rint(np.ldexp(values, -unit)).tolist()]
+    most = (1 << (register - 1)) - 1
+    return np.array([min(max(x, -most - 1), most) % (1 << register) for x in whole], object)
+
+
+def _scale_codes(fmt: nf.Scalar, rng: np.random.Generator, count: int) -> NDArray[Any]:
+    if isinstance(fmt, nf.Minifloat) and not fmt.zero:  # a power of two: 1, and a few binades around it
+        return np.asarray(np.clip(fmt.bias + np.rint(1.5 * rng.standard_normal(count)), 0, 2**fmt.bits - 2), np.int64)
+    return _codes(fmt, np.abs(rng.standard_normal(count)), 3.5 * 16)
+
+
+def _codes(fmt: nf.Scalar, x: NDArray[np.float64], deviations: float) -> NDArray[Any]:
+    """Codes of values whose `deviations` standard deviations reach the format's largest."""
+    scaled = (np.abs(x) if float(fmt.min_finite) >= 0 else x) * min(float(fmt.max_finite), 2.0**60) / deviations
+    return np.asarray(nf.encode_codes(fmt, scaled, nf.Cast(overflow="saturate_finite")))

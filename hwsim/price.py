@@ -1,0 +1,177 @@
+"""Prices of any module: as synthesised where a table has it, else estimated with an interval.
+
+    price.area_um2(unit, "ihp130"), price.delay_ns(unit, "ihp130"), price.energy_pj(unit, "ihp130", series)
+
+Area: gates counted where they stand (circuit/counts.py) times five coefficients, and its flip-flops. Delay: the
+slowest path (circuit/paths.py). Energy: toggles under the given operands (circuit/activity.py), settled and with
+glitches, and a clock's worth a flip-flop. An interval is the error within which nine of ten tabled PEs lay with their
+family left out.
+All figures are those of one flow (yosys, abc, no wires): what other flows and libraries say of a *ratio* is in
+hwsim.compare.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hwsim.circuit.activity import CYCLES, STREAMS, toggled
+from hwsim.circuit.counts import counted
+from hwsim.circuit.gates import KINDS
+from hwsim.circuit.module import Module
+from hwsim.circuit.network import FIRST_GATE, needed, network
+from hwsim.circuit.paths import slowest
+from hwsim.cost import Cost
+from hwsim.technology.coefficients import between_operands, fitted, flip_flop_um2, leakage_nw_per_um2
+from hwsim.technology.tables import GATES, GateRow, Row, Technology, gate_rows, technology
+
+SERIES_CYCLES = STREAMS * CYCLES  # of operands that an energy looks at
+Held = TypeVar("Held", Row, GateRow)
+# A full adder is a sum and a carry; each counts half of its term.
+_TERM = {"and": (0, 1.0), "xor": (1, 1.0), "mux": (2, 1.0)} | {
+    kind: (term, 0.5) for kind, term in (("sum", 3), ("carry", 3), ("total", 4), ("over", 4))
+}
+TERM_OF_KIND = np.zeros((len(KINDS), 5))
+for _kind, (_term, _share) in _TERM.items():
+    TERM_OF_KIND[KINDS.index(_kind), _term] = _share
+
+
+def gate_terms(module: Module) -> NDArray[np.float64]:
+    """ANDs, XORs, multiplexers, full adders of carry chains, full adders of trees. [5]"""
+    return np.asarray(counted(module).by_leaf.sum(axis=0) @ TERM_OF_KIND)
+
+
+def gate_equivalents(module: Module) -> Cost:
+    """Combinational gates in GE (NAND2 equivalents), without a library; flip-flops are counted apart."""
+    held = _same(gate_rows(), module)
+    if held is not None:
+        return _synthesised(held, held.gate_equivalents, 0.0, "GE", GATES)
+    return estimated_gates(module)
+
+
+def estimated_gates(module: Module) -> Cost:
+    """The estimate of `gate_equivalents`, whether the table has the module or not."""
+    return _estimated(float(gate_terms(module) @ fitted(GATES, "gates").coefficients), "gates", "GE", GATES)
+
+
+def area_um2(module: Module, tech: str | Technology) -> Cost:
+    """Cells of the module, flip-flops included; no wires."""
+    node = technology(tech).name
+    held = _same(technology(tech).rows, module)
+    if held is not None:
+        return _synthesised(held, held.area_um2, 0.0, "um2", node)
+    area = estimated_um2(module, node)
+    return _estimated(area.sum(), "area", "um2", node, known=flip_flop_um2(node) * counted(module).flip_flops)
+
+
+def estimated_um2(module: Module, node: str) -> NDArray[np.float64]:
+    """The estimate of every leaf, in the order of its paths, whether a table has the module or not. [leaves]"""
+    here = counted(module)
+    gates = here.by_leaf @ (TERM_OF_KIND @ fitted(node, "area").coefficients)
+    return np.asarray(gates + flip_flop_um2(node) * here.flip_flops_by_leaf)
+
+
+def delay_ns(module: Module, tech: str | Technology) -> Cost:
+    """The slowest path between ports and registers, without wires and set-up time."""
+    node = technology(tech).name
+    held = _same(technology(tech).rows, module)
+    if held is not None:
+        return _synthesised(held, held.delay_ps * 1e-3, 0.0, "ns", node)
+    weights = fitted(node, "delay").coefficients
+    return _estimated(float(slowest(module, weights[:-1]) @ weights) * 1e-3, "delay", "ns", node)
+
+
+def energy_pj(
+    module: Module,
+    tech: str | Technology,
+    series: Mapping[str, ArrayLike],
+    operands: str | None = None,
+    normal: Mapping[str, ArrayLike] | None = None,
+) -> Cost:
+    """Energy of a clock cycle, glitches included.
+
+    series: patterns of every port (`toggled`).  operands: the tables' name for these, "normal" say, where they have
+    one; a module in the table is then as simulated, gate by gate.  normal: the series of normal operands; with it a
+    module in the table moves under other operands from what was simulated with those as its estimate does.
+    """
+    node = technology(tech).name
+    held = _same(technology(tech).rows, module)
+    if held is not None and operands is not None and operands in held.energy_fj:
+        error = 2 * held.energy_error_fj[operands] * 1e-3
+        return _synthesised(held, held.energy_fj[operands] * 1e-3, error, "pJ", node)
+    here = float(estimated_fj(module, node, series).sum())
+    if held is None or normal is None:
+        return _estimated(here * 1e-3, "energy", "pJ", node)
+    value = held.energy_fj["normal"] * 1e-3 * here / float(estimated_fj(module, node, normal).sum())
+    band = between_operands(node)
+    return Cost(
+        value=value, low=value * (1 - band), high=value * (1 + band), unit="pJ", status="estimated", node=node,
+        source=f"{node}: {held.name} as synthesised with normal operands, moved to these within {band:.1%}",
+    )  # fmt: skip
+
+
+def estimated_fj(module: Module, node: str, series: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
+    """Energy of a cycle by leaf. [leaves]"""
+    net = network(module)
+    settled, glitches = switched(module, series)
+    terms = fitted(node, "energy").coefficients
+    gates = needed(module) & (net.kind >= FIRST_GATE)
+    by_node = terms[0] * settled[gates] + terms[1] * glitches[gates]
+    found = np.bincount(net.owner[gates], weights=by_node, minlength=net.leaves)
+    return np.asarray(found + terms[2] * counted(module).flip_flops_by_leaf)
+
+
+def switched(module: Module, series: Mapping[str, ArrayLike]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Toggles of every node times the gate's size in GE: settled, and those of glitches beyond them. [n] each"""
+    net, seen = network(module), toggled(module, series)
+    size = np.concatenate([np.zeros(FIRST_GATE), TERM_OF_KIND @ fitted(GATES, "gates").coefficients])[net.size]
+    return size * seen.settled, size * np.maximum(seen.glitching - seen.settled, 0)
+
+
+def leakage_mw(module: Module, tech: str | Technology) -> Cost:
+    """Static power."""
+    node = technology(tech).name
+    held = _same(technology(tech).rows, module)
+    if held is not None:
+        return _synthesised(held, held.leakage_nw * 1e-6, 0.0, "mW", node)
+    area, (per_um2, band) = area_um2(module, tech), leakage_nw_per_um2(node)
+    made = area.value * per_um2 * 1e-6
+    return Cost(
+        value=made, low=area.low * per_um2 * (1 - band) * 1e-6, high=area.high * per_um2 * (1 + band) * 1e-6, unit="mW",
+        source=f"{node}: leakage for the area", status="estimated", node=node,
+    )  # fmt: skip
+
+
+@cache
+def _digest(module: Module) -> str:
+    from hwsim.rtl.writer import verilog
+
+    return hashlib.sha256(verilog(module).encode()).hexdigest()
+
+
+def _same(rows: Mapping[str, Held], module: Module) -> Held | None:
+    """The row of this very Verilog."""
+    held = rows.get(module.name)
+    return held if held is not None and held.source == _digest(module) else None
+
+
+def _synthesised(held: Row | GateRow, value: float, error: float, unit: str, node: str) -> Cost:
+    return Cost(
+        value=value, low=max(value - error, 0.0), high=value + error, unit=unit, status=held.status, node=node,
+        source=f"{node}: {held.name} synthesised, its netlist {held.status}",
+    )  # fmt: skip
+
+
+def _estimated(value: float, quantity: str, unit: str, node: str, known: float = 0.0) -> Cost:
+    """known: the part of the value that has no error: flip-flops."""
+    model, value = fitted(node, quantity), float(value)
+    band = model.interval * (value - known)
+    return Cost(
+        value=value, low=max(value - band, 0.0), high=value + band, unit=unit, status="estimated", node=node,
+        source=f"{node}: {quantity} estimated; nine of ten PEs within {model.interval:.1%}, their family left out",
+    )  # fmt: skip
