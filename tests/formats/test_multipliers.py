@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -287,9 +288,10 @@ def test_engines_take_what_they_are_for() -> None:
             if engine is serial:
                 assert isinstance(times, nf.BitSerial)
                 long, wide = times.expand(job.a, job.b, job.fb)
-                from dataclasses import replace
-
                 job = replace(job, a=long, b=wide, fb=times.term_format(job.fb), multiplier=nf.ExactProduct())
+            if isinstance(how, nf.Integer):  # in Python integers, an output at a time: both ends, and where a slab ends
+                few = np.r_[:20, 500:530]
+                got, job = got[:, few], replace(job, b=job.b[:, few])
             want = generic.run(job)
             assert differing(got.astype(np.float64), want.astype(np.float64)) == 0, (fa, fb, times, how, special)
 
