@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -96,8 +97,8 @@ def test_weight_on_the_left_runs_transposed() -> None:
 
 
 def test_what_has_no_price_is_listed(prefill: mp.Graph) -> None:
-    bare = hw.VectorUnit(lanes=8)
-    report = mp.evaluate(mp.assign(prefill, {"*": "int8"}), chip(("int8", "int8"), vector_unit=bare), B=1, S=16)
+    bare = replace(chip(("int8", "int8")), vector_unit=hw.VectorUnit(lanes=8))
+    report = mp.evaluate(mp.assign(prefill, {"*": "int8"}), bare, B=1, S=16)
     names = {entry.name for entry in report.unpriced}
     assert {"area of the vector unit", "vector operations"} <= names
 
