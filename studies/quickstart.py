@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 import formats as nf
 import hwsim as hw
 import mappers as mp
+from hwsim.technology.coefficients import between_libraries
 from studies.common import Progress, Provenance, Row, read_csv, write_csv
 from studies.quickstart_figures import draw_llama, draw_pareto
 from studies.workloads.fidelity import BETWEEN, BYTE_LM_BATCH, Pair, Task, measure_all, traced
@@ -136,7 +137,7 @@ def _undecided(label: str, reports: Mapping[str, hw.Report]) -> list[str]:
 
 def _cost_row(workload: Workload, technology: str, clock: str, pair: Pair, report: hw.Report, base: hw.Report) -> Row:
     energy, area = report.energy_pj, report.area_um2
-    relative, relative_area = hw.energy_ratio(report, base), _array_area(report).ratio(_array_area(base))
+    relative, relative_area = hw.energy_ratio(report, base), _area_ratio(report, base)
     parts = _energy_parts(report)
     null = report.null_models
     return {
@@ -174,6 +175,14 @@ def _cost_row(workload: Workload, technology: str, clock: str, pair: Pair, repor
     }
 
 
+def _area_ratio(report: hw.Report, base: hw.Report) -> hw.Cost:
+    """Of the arrays; the interval has room for what other libraries say of a ratio."""
+    ratio = _array_area(report).ratio(_array_area(base))
+    if report.accelerator == base.accelerator:
+        return ratio
+    return ratio.widened(between_libraries("area"), ratio.source)
+
+
 def _array_area(report: hw.Report) -> hw.Cost:
     """PEs and everything else in the array (registers, scale units, adders); no SRAM, no vector unit."""
     parts = [cost for name, cost in report.area.items() if name not in ("SRAM", "vector unit")]
@@ -187,8 +196,8 @@ def _energy_parts(report: hw.Report) -> dict[str, float]:
     """Energy in pJ: PEs, the rest of the array, the vector unit, SRAM, DRAM."""
     parts = dict.fromkeys(("pe", "array", "vector", "sram", "dram"), 0.0)
     for name, cost in report.energy.items():
-        key = name.split(" ")[0].lower()
-        parts[key if key in parts else "sram" if name.startswith("leakage SRAM") else "array"] += cost.value
+        key = name.removeprefix("leakage ").split(" ")[0].lower().removesuffix("s")
+        parts[key if key in parts else "array"] += cost.value
     return parts
 
 
