@@ -66,7 +66,10 @@ class BitSerial(Unit):
         return bitmod_pe(self.what)
 
     def drawn(self, operands: Operands, cycles: int, rng: np.random.Generator) -> Columns:
-        """float16 activations, a weight's terms one after another; groups of 128, a scale of 8 bits after each."""
+        """float16 activations, a weight's terms one after another; groups of 128, a scale of 8 bits after each.
+
+        The cycle that clears a group's sum loses its products, one cycle in 64 here: no bubble is put in.
+        """
         float16 = nf.get("float16")
         assert isinstance(float16, nf.Minifloat)
         every = len(terms(self.weight)[0])

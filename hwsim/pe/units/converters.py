@@ -200,9 +200,9 @@ class Alignment(Unit):
         return prealign(self.what)
 
     def drawn(self, operands: Operands, cycles: int, rng: np.random.Generator) -> Columns:
-        """Activations."""
+        """Activations, new every cycle."""
         fmt = self.what.source
-        return {"a": side_by_side(kept(codes(fmt, operands, (cycles, self.what.lanes), rng), operands), fmt.bits)}
+        return {"a": side_by_side(codes(fmt, operands, (cycles, self.what.lanes), rng), fmt.bits)}
 
     def answers(self, inputs: Columns) -> Columns:
         """Magnitudes in the unit of the largest exponent, cut off."""
