@@ -47,6 +47,14 @@ class Module:
     inputs: tuple[Wire, ...]
     outputs: tuple[tuple[str, Bits], ...]
     instances: tuple[Instance, ...]
+    _hash: int = field(init=False, repr=False, compare=False, default=0)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((self.name, self.inputs, self.outputs, self.instances)))
+
+    def __hash__(self) -> int:
+        """Made once: modules are keys wherever something is read off their tree."""
+        return self._hash
 
     @property
     def clocked(self) -> bool:
