@@ -3,9 +3,10 @@
     found = resources(hw.MacPE(a="e4m3fn", b="e4m3fn"))      # FpgaResources(family="xcup", luts=161 (proved), ...)
     resources(pe, dsp=True).dsps                             # multipliers of 9 product bits or more are in slices
 
-LUTs of a PE never synthesised are fitted on its counted gates (python -m hwsim.fpga.fit); the interval is the error
-within which nine of ten PEs of the table lay with their whole family left out. Carry blocks are counted adder by adder,
-flip-flops exactly. With DSPs only an integer product and its sum are estimated: a slice and a LUT a bit of the adder.
+Gates of a PE never synthesised are covered by LUTs here (hwsim.fpga.mapping), three coefficients put that right by
+what yosys makes of the table's PEs (python -m hwsim.fpga.fit), and the interval is the error within which nine of ten
+lay with their whole family left out. Carry blocks are counted adder by adder, flip-flops exactly. With DSPs only an
+integer product and its sum are estimated: a slice, and a LUT a bit of the adder.
 Not modelled: what place and route packs together or copies, block memories, logic other than an adder beside slices,
 and which adders and registers yosys moves into the DSP48E1 of 7 series. SliceMac is a whole product and sum in a slice.
 """
@@ -24,13 +25,14 @@ from typing import Any, Protocol
 from hwsim.circuit import Module
 from hwsim.circuit.counts import counted
 from hwsim.cost import Status
+from hwsim.fpga.mapping import covered
 from hwsim.fpga.synthesis import FAMILIES, Family
 from hwsim.primitives import Leaf
 from hwsim.rtl.writer import verilog
 
 TABLE = Path(__file__).with_name("amd.json")
 COEFFICIENTS = Path(__file__).with_name("amd_coefficients.json")
-TERMS = ("gate", "mux", "chain", "tree")
+TERMS = ("luts", "chain", "tree")
 SLICE_PRODUCT_BITS = 9  # yosys puts products of so many bits or more into a slice
 SLICE_BITS = (18, 27)  # of the multiplier's signed inputs
 _CARRY_BITS = 4
@@ -102,7 +104,7 @@ def estimate(module: Module, family: Family = "xcup", *, dsp: bool = False) -> F
     else:
         model = json_of(COEFFICIENTS)
         value = sum(model["coefficients"][term] * n for term, n in zip(TERMS, lut_terms(module), strict=True))
-        luts = _about(value, model["interval"], "LUTs by counted gates")
+        luts = _about(value, model["interval"], "gates covered by LUTs")
     return FpgaResources(
         family=family,
         luts=luts,
@@ -140,11 +142,10 @@ def adder_bits(module: Module) -> int:
     return sum(count * max(leaf.outputs().values()) for leaf, count in leaves if leaf.kind in _ADDERS)
 
 
-def lut_terms(module: Module) -> list[float]:
-    """ANDs and XORs, multiplexers, full adders of carry chains, full adders of trees."""
-    kinds = counted(module).kinds
-    chain, tree = (kinds["sum"] + kinds["carry"]) / 2, (kinds["total"] + kinds["over"]) / 2
-    return [kinds["and"] + kinds["xor"], kinds["mux"], chain, tree]
+def lut_terms(module: Module) -> list[int]:
+    """Tables of logic and of carry chains, and full adders of trees, as hwsim.fpga.mapping covers the gates."""
+    found = covered(module)
+    return [found.luts, found.chain, found.tree]
 
 
 def carry_blocks(module: Module, *, dsp: bool = False) -> int:
