@@ -10,6 +10,7 @@ import pytest
 
 from formats.catalogue.page import tier_counts
 from studies.common import read_csv
+from tests.hwsim.rtl.designs import skip_without_yosys
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -21,7 +22,7 @@ def test_examples_run(number: int) -> None:
     if "torch" in EXAMPLES[number]:
         pytest.importorskip("torch", reason="this example needs torch")
     if ".prove()" in EXAMPLES[number]:
-        pytest.importorskip("pyosys", reason="this example needs yosys: pip install bitcost[rtl]")
+        skip_without_yosys()
     exec(compile(EXAMPLES[number], f"README example {number}", "exec"), {})
 
 

@@ -11,17 +11,18 @@ import pytest
 
 import formats as nf
 import hwsim as hw
+from hwsim.characterise.__main__ import main
 from hwsim.characterise.libraries import LIBRARIES, Constraints
+from hwsim.characterise.mapped import table
+from hwsim.liberty.cells import parse_library
 from hwsim.pe.catalogue import catalogue
 from hwsim.pe.circuit import Mac
 from hwsim.pe.stimulus import OPERANDS, stimulus
 from hwsim.rtl.writer import verilog
 from tests.hwsim.liberty.tiny import TEXT
+from tests.hwsim.rtl.designs import needs_yosys
 
-pytest.importorskip("pyosys", reason="pyosys is not installed: pip install bitcost[rtl]")
-from hwsim.characterise.__main__ import main
-from hwsim.characterise.mapped import table
-from hwsim.liberty.cells import parse_library
+pytestmark = needs_yosys
 
 NAME = "mac_int4_int4_fixed16"
 

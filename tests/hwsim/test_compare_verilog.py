@@ -10,13 +10,14 @@ import pytest
 
 import formats as nf
 from formats.exact import Special
+from hwsim.characterise.compare import Foreign, Point, area_at, compare, differences, main, ratios, wrapped
 from hwsim.characterise.counterparts import names, unit
 from hwsim.circuit import evaluate
-from tests.hwsim.liberty.tiny import TEXT
-
-pytest.importorskip("pyosys", reason="pyosys is not installed: pip install bitcost[rtl]")
-from hwsim.characterise.compare import Foreign, Point, area_at, compare, differences, main, ratios, wrapped
 from hwsim.rtl.yosys import Liberty, YosysError
+from tests.hwsim.liberty.tiny import TEXT
+from tests.hwsim.rtl.designs import needs_yosys
+
+pytestmark = needs_yosys
 
 MULTIPLY_ADD = """
 module mac #(parameter W = 8, parameter S = 0) (input clk, input [W-1:0] x, y, input [15:0] t, output [15:0] z,

@@ -14,6 +14,7 @@ from hwsim import price
 from hwsim.characterise import fit
 from hwsim.pe.catalogue import catalogue
 from hwsim.technology.tables import load
+from tests.hwsim.rtl.designs import skip_without_yosys
 
 COEFFICIENTS = load("coefficients.json")
 TABLE = load("cmos_gates.json")
@@ -146,7 +147,7 @@ SLICE = [
 
 
 def test_rows_are_made_again_to_the_gate() -> None:
-    pytest.importorskip("pyosys", reason="pyosys is not installed: pip install bitcost[rtl]")
+    skip_without_yosys()
     from hwsim.characterise.cmos import differences, table
 
     made = table(SLICE, leaves=False)
@@ -187,18 +188,18 @@ def inside(seed: int) -> bool:
 
 
 def test_most_of_eight_random_pairs_lie_in_their_interval() -> None:
-    pytest.importorskip("pyosys", reason="pyosys is not installed: pip install bitcost[rtl]")
+    skip_without_yosys()
     assert sum(inside(seed) for seed in range(8)) >= 6
 
 
 @pytest.mark.slow
 def test_thirty_four_of_forty_random_pairs_lie_in_their_interval() -> None:
-    pytest.importorskip("pyosys", reason="pyosys is not installed: pip install bitcost[rtl]")
+    skip_without_yosys()
     assert sum(inside(seed) for seed in range(40)) >= 34
 
 
 def test_the_pair_of_the_readme() -> None:
-    pytest.importorskip("pyosys", reason="pyosys is not installed: pip install bitcost[rtl]")
+    skip_without_yosys()
     odd = nf.Minifloat(exponent_bits=3, trailing_significand_bits=3, specials="none")
     pe = hw.MacPE(a=odd, b="int5", accumulator=nf.Exact(max_terms=200))
     assert "endmodule" in pe.verilog()

@@ -10,12 +10,13 @@ import pytest
 import formats as nf
 import hwsim as hw
 from hwsim.pe.circuit import Mac, mac
-
-pytest.importorskip("pyosys", reason="pyosys is not installed: pip install bitcost[rtl]")
 from hwsim.pe.prove import prove
 from hwsim.rtl.netlist import Cell, Netlist
 from hwsim.rtl.writer import verilog
 from hwsim.rtl.yosys import CmosGates, Synthesis, synthesise
+from tests.hwsim.rtl.designs import needs_yosys
+
+pytestmark = needs_yosys
 
 PAIR = hw.MacPE(
     a=nf.Minifloat(exponent_bits=3, trailing_significand_bits=3, specials="none"),

@@ -11,11 +11,12 @@ import pytest
 from hwsim.circuit import Build, Module, evaluate, step
 from hwsim.circuit.gates import Gates
 from hwsim.primitives import PRIMITIVES, Leaf, primitive
-from hwsim.rtl.writer import verilog
-
-pytest.importorskip("pyosys", reason="pyosys is not installed: pip install bitcost[rtl]")
 from hwsim.rtl.gates import GateSimulator
+from hwsim.rtl.writer import verilog
 from hwsim.rtl.yosys import elaborate
+from tests.hwsim.rtl.designs import needs_yosys
+
+pytestmark = needs_yosys
 
 TABLE = sum((7 * i * i + 3 * i + 1) % 32 << (5 * i) for i in range(16))
 CASES: dict[str, list[dict[str, int]]] = {

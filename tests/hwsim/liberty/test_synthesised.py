@@ -8,11 +8,11 @@ import pytest
 from hwsim.liberty.cells import read_library
 from hwsim.liberty.energy import energy_per_cycle
 from hwsim.liberty.timing import Conditions, static_timing
-from tests.hwsim.liberty import tiny
-
-pytest.importorskip("pyosys", reason="needs pyosys: pip install bitcost[rtl]")
-
 from hwsim.rtl.yosys import Liberty, Synthesis, synthesise
+from tests.hwsim.liberty import tiny
+from tests.hwsim.rtl.designs import needs_yosys
+
+pytestmark = needs_yosys
 
 ADDER = "module adder(input [7:0] a, input [7:0] b, output [8:0] y); assign y = a + b; endmodule"
 LOGIC = (

@@ -14,6 +14,7 @@ import hwsim as hw
 from hwsim.pe.catalogue import catalogue
 from hwsim.rtl.netlist import Cell, Netlist
 from hwsim.rtl.writer import verilog
+from tests.hwsim.rtl.designs import skip_without_yosys
 
 TABLE = json.loads((Path(hw.__file__).parent / "technology" / "cmos_gates.json").read_text(encoding="utf-8"))
 NEW = ("lmul", "bit-serial", "lut", "block", "converter")
@@ -53,7 +54,7 @@ def test_every_row_has_its_terms() -> None:
 
 @pytest.fixture(scope="module")
 def _yosys() -> None:
-    pytest.importorskip("pyosys", reason="pyosys is not installed: pip install bitcost[rtl]")
+    skip_without_yosys()
 
 
 @pytest.mark.usefixtures("_yosys")

@@ -6,9 +6,15 @@ import importlib.util
 
 import pytest
 
-needs_yosys = pytest.mark.skipif(
-    importlib.util.find_spec("pyosys") is None, reason="needs yosys: pip install bitcost[rtl]"
-)
+WITHOUT_YOSYS = "needs yosys: pip install bitcost[rtl]"
+needs_yosys = pytest.mark.skipif(importlib.util.find_spec("pyosys") is None, reason=WITHOUT_YOSYS)
+
+
+def skip_without_yosys() -> None:
+    """Skip a test, or a module of tests. Not by importing pyosys: that changes how later libraries are loaded."""
+    if importlib.util.find_spec("pyosys") is None:
+        pytest.skip(WITHOUT_YOSYS, allow_module_level=True)
+
 
 MAC = """
 module mac (input clk, input signed [{a}-1:0] a, input signed [{b}-1:0] b, output reg signed [{acc}-1:0] acc);
