@@ -34,7 +34,7 @@ from hwsim.liberty.timing import Conditions, static_timing
 from hwsim.rtl.gates import GateSimulator
 from hwsim.rtl.session import session, yosys_version
 from hwsim.rtl.writer import verilog
-from hwsim.rtl.yosys import Liberty, synthesise
+from hwsim.rtl.yosys import Liberty, Synthesis, synthesise
 
 TOP = "compared"
 VECTORS = 4096
@@ -142,13 +142,16 @@ def _check_ports(
 
 def curve(text: str, top: str, path: str, library: Library, periods: Sequence[float], how: Liberty) -> list[Point]:
     """Area and delay of a module for each period that abc maps for. how: driving cell and load."""
-    points = []
     conditions = Conditions(driving_cell=how.driving_cell, output_load_ff=how.load_ff)
-    for period in periods:
-        made = synthesise(text, top, Liberty(path, period, how.driving_cell, how.load_ff))
-        delay = static_timing(made.netlist, library, conditions).delay_ps
-        points.append(Point(float(period), made.statistics["area_um2"], delay))
-    return points
+    return [
+        _point(synthesise(text, top, Liberty(path, period, how.driving_cell, how.load_ff)), library, conditions, period)
+        for period in periods
+    ]
+
+
+def _point(made: Synthesis, library: Library, conditions: Conditions, period_ps: float) -> Point:
+    delay = static_timing(made.netlist, library, conditions).delay_ps
+    return Point(float(period_ps), made.statistics["area_um2"], delay)
 
 
 def area_at(points: Sequence[Point], delay_ps: float) -> float | None:
@@ -179,6 +182,11 @@ def ratios(ours: Sequence[Point], theirs: Sequence[Point]) -> list[dict[str, flo
         assert b is not None
         found.append({"delay_ps": delay, "ours_um2": a, "theirs_um2": b, "ratio": a / b})
     return found
+
+
+def _area_delay(points: Sequence[Point]) -> float:
+    """The least area times delay of a curve."""
+    return min(point.area_um2 * point.delay_ps for point in points)
 
 
 def differences(what: Unit, vectors: Mapping[str, list[int]], got: Sequence[int]) -> dict[str, int]:
@@ -232,19 +240,22 @@ def compare(
     drawn = what.vectors(vectors)
     stimuli = {port: np.array(patterns, dtype=object) for port, patterns in drawn.items()}
     (output,) = (name for name, _ in module.outputs)
-    slowest, different = {}, {}
+    conditions = Conditions(driving_cell=how.driving_cell, output_load_ff=how.load_ff)
+    relaxed, different = {}, {}
     for side, (text, top) in texts.items():
         made = synthesise(text, top, Liberty(path, RELAXED_PS, how.driving_cell, how.load_ff))
         got = GateSimulator(made.netlist, functions(library)).evaluate(stimuli)[output]
         different[side] = differences(what, drawn, [int(code) for code in got])
-        conditions = Conditions(driving_cell=how.driving_cell, output_load_ff=how.load_ff)
-        slowest[side] = static_timing(made.netlist, library, conditions).delay_ps
-        if not slowest[side]:
+        relaxed[side] = _point(made, library, conditions, RELAXED_PS)
+        if not relaxed[side].delay_ps:
             raise ValueError(f"no output of {top} depends on an input: its ports are tied or connected wrongly")
     if different["ours"]:
         raise ArithmeticError(f"our {name} is not what the formats say: {different['ours']}")
-    periods = [RELAXED_PS, *np.geomspace(max(slowest.values()), 0.4 * min(slowest.values()), points - 1)]
-    curves = {side: curve(text, top, path, library, periods, how) for side, (text, top) in texts.items()}
+    slowest = [point.delay_ps for point in relaxed.values()]
+    periods = np.geomspace(max(slowest), 0.4 * min(slowest), points - 1).tolist()
+    curves = {
+        side: [relaxed[side], *curve(text, top, path, library, periods, how)] for side, (text, top) in texts.items()
+    }
     equal = ratios(curves["ours"], curves["theirs"])
     return {
         "unit": name,
@@ -262,6 +273,8 @@ def compare(
             for side, points_ in curves.items()
         },
         "equal_delay": [{key: round(x, 4) for key, x in row.items()} for row in equal],
+        "fastest_ps": {side: round(min(p.delay_ps for p in points_), 1) for side, points_ in curves.items()},
+        "area_delay_ratio": round(_area_delay(curves["ours"]) / _area_delay(curves["theirs"]), 4),
         "ratio_fastest": round(equal[0]["ratio"], 4),
         "ratio_smallest": round(equal[-1]["ratio"], 4),
         "ratio_worst": round(max(row["ratio"] for row in equal), 4),
@@ -279,6 +292,7 @@ def report(found: Mapping[str, Any]) -> str:
     for row in found["equal_delay"]:
         areas = f"{row['ours_um2']:.0f} against {row['theirs_um2']:.0f} um2"
         lines.append(f"at {row['delay_ps']:.0f} ps: {areas}, x {row['ratio']:.3f}")
+    lines.append(f"area times delay: x {found['area_delay_ratio']:.3f}")
     return "\n".join(lines)
 
 

@@ -27,13 +27,12 @@ from formats.exact import Dyadic, Value
 from formats.reference import encode_value
 from hwsim.circuit import Bits, Build, Module, constant
 from hwsim.pe import fixed, floating
-from hwsim.pe.floating import Style, addend_of, magnitude
+from hwsim.pe.floating import Style, magnitude
 from hwsim.pe.multiply import product
 from hwsim.pe.number import Number, decoded
-from hwsim.pe.rounded import Rounder, float_rounder
+from hwsim.pe.rounded import round_to
 from hwsim.pe.specials import marked
 
-_FULL = Style(specials=True)
 _NAMES = (
     *(f"{family}_{fmt}" for family in ("add", "multiply", "fma") for fmt in ("float32", "float16", "bfloat16")),
     *(f"{family}_{fmt}" for family in ("add", "multiply") for fmt in ("e4m3fn", "e5m2")),
@@ -43,6 +42,7 @@ _NAMES = (
     *(f"convert_{pair}" for pair in ("float32_float16", "float16_float32", "float32_bfloat16", "int32_float32")),
     *(f"convert_{pair}" for pair in ("bfloat16_e4m3fn", "float32_e4m3fn", "e4m3fn_bfloat16", "int8_bfloat16")),
     "multiply_int8_int8",
+    "multiply_uint8_uint8",
     "multiply_add_int8_int8_int32",
     *(f"dot{lanes}_int8_int8" for lanes in (4, 8, 16, 32)),
     *(f"dot{lanes}_{fmt}_{fmt}" for lanes in (4, 8, 32) for fmt in ("e4m3fn", "e5m2", "e2m1fn")),
@@ -199,6 +199,11 @@ def _dyadic(x: int) -> Dyadic:
     return Dyadic(x < 0, abs(x), 0)
 
 
+def _style(fmt: nf.Minifloat) -> Style:
+    """To nearest; overflow as the format has it, at its largest value where it has nothing beyond."""
+    return Style(specials=True, overflow="overflow" if fmt.has_infinity or fmt.has_nan else "saturate")
+
+
 def _read(m: Build, name: str, port: Port) -> Number:
     """The number of a port's code, infinities and NaN told where they occur."""
     code = m.input(name, port.width)
@@ -209,12 +214,7 @@ def _read(m: Build, name: str, port: Port) -> Number:
 
 
 def _round(m: Build, fmt: nf.Minifloat, style: Style, x: Number) -> Bits:
-    x = magnitude(m, "size", x)
-    rows = {"significand": x.significand, "sign": constant(0, 1) if x.sign is None else x.sign}
-    optional = {"exponent": x.exponent, "nan": x.nan, "infinite": x.infinite}
-    rows |= {port: row for port, row in optional.items() if row is not None}
-    row: Bits = m.module("round", float_rounder(Rounder(fmt, style), addend_of(x)), **rows)
-    return row
+    return round_to(m, "round", fmt, style, magnitude(m, "size", x))
 
 
 def _multiplied(ports: Mapping[str, Port], a: int, b: int) -> Value:
@@ -230,11 +230,11 @@ def _add(name: str, fmt: nf.Minifloat) -> Unit:
     def build() -> Module:
         m = Build(name)
         total = m.input("a", fmt.bits)
-        m.output("sum", floating.float_add(m, "add", fmt, _FULL, total, _read(m, "b", ports["b"])))
+        m.output("sum", floating.float_add(m, "add", fmt, _style(fmt), total, _read(m, "b", ports["b"])))
         return m.done()
 
     def expected(a: int, b: int) -> int:
-        return int(encode_value(fmt, add(fmt.value(a), fmt.value(b)), _FULL.cast))
+        return int(encode_value(fmt, add(fmt.value(a), fmt.value(b)), _style(fmt).cast))
 
     return Unit(name=name, build=build, ports=ports, expected=expected, result=fmt, near=lambda a: a)
 
@@ -245,11 +245,11 @@ def _multiply(name: str, a: nf.Scalar, b: nf.Scalar, result: nf.Minifloat) -> Un
     def build() -> Module:
         m = Build(name)
         x = product(m, "product", *(_read(m, side, port) for side, port in ports.items()))
-        m.output("product", _round(m, result, _FULL, x))
+        m.output("product", _round(m, result, _style(result), x))
         return m.done()
 
     def expected(a: int, b: int) -> int:
-        return int(encode_value(result, _multiplied(ports, a, b), _FULL.cast))
+        return int(encode_value(result, _multiplied(ports, a, b), _style(result).cast))
 
     return Unit(name=name, build=build, ports=ports, expected=expected, result=result)
 
@@ -262,14 +262,14 @@ def _fma(name: str, a: nf.Scalar, b: nf.Scalar, result: nf.Minifloat) -> Unit:
         x = product(m, "product", *(_read(m, side, ports[side]) for side in "ab"))
         total = m.input("c", result.bits)
         x = magnitude(m, "size", x)
-        m.output("sum", floating.float_add(m, "add", result, _FULL, total, x))
+        m.output("sum", floating.float_add(m, "add", result, _style(result), total, x))
         return m.done()
 
     def near(a: int, b: int) -> int:
         return int(encode_value(result, _multiplied(ports, a, b)))
 
     def expected(a: int, b: int, c: int) -> int:
-        return int(encode_value(result, add(_multiplied(ports, a, b), result.value(c)), _FULL.cast))
+        return int(encode_value(result, add(_multiplied(ports, a, b), result.value(c)), _style(result).cast))
 
     return Unit(name=name, build=build, ports=ports, expected=expected, result=result, near=near)
 
@@ -293,6 +293,8 @@ def _dot(name: str, a: nf.Scalar, b: nf.Scalar, lanes: int, addend: int | None =
     """Products of finite codes, and an integer of `addend` bits, added exactly; modulo its width."""
     ports = {side: Port(fmt=fmt, lanes=lanes, finite=True) for side, fmt in (("a", a), ("b", b))}
     bits = nf.accumulator_bits(a, b, nf.Exact(max_terms=lanes)) if addend is None else addend
+    if addend is None and not (a.signed or b.signed):
+        bits -= 1  # a register has a sign
     unit = product_ulp_exponent(a, b)
 
     def build() -> Module:

@@ -12,6 +12,7 @@ the last place and the odd bit decide the rounding; one that draws from N random
 A difference must not come out negative. Two ways:
 - ordered: where no addend lies below the register's smallest normal number, exponent and significand compared as one
   number say which of the two is larger, and that one is on top;
+  So it is, too, where an addend has the register's subnormal numbers, and is left as it is there;
 - else a subnormal register may be on top of a larger addend. The subtrahend is complemented, and the difference is one
   too small; if negative, its complement is right; if not, ones are moved in from below where it is normalised, and the
   missing unit is added where it is rounded.
@@ -19,7 +20,7 @@ A difference must not come out negative. Two ways:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -78,7 +79,8 @@ def style_of(chain: nf.FloatChain, specials: str) -> Style:
 class Addend:
     """What a float adder sees of its addend: bits of the magnitude, its exponent's width and range, its unit.
 
-    zeros: the most leading zeros of a magnitude that is not zero. nan, infinite: whether it may be no number.
+    zeros: the most leading zeros of a magnitude that is not zero; canonical: at the exponent `low` alone.
+    nan, infinite: whether it may be no number.
     """
 
     bits: int
@@ -89,13 +91,14 @@ class Addend:
     zeros: int
     nan: bool = False
     infinite: bool = False
+    canonical: bool = False
 
 
 def addend_of(x: Number) -> Addend:
     """The shape of a number in sign and magnitude."""
     width = x.exponent.width if x.exponent is not None else 0
     special = x.nan is not None, x.infinite is not None
-    return Addend(x.significand.width, width, x.low, x.high, x.unit, x.zeros, *special)
+    return Addend(x.significand.width, width, x.low, x.high, x.unit, x.zeros, *special, x.canonical)
 
 
 def magnitude(m: Build, name: str, x: Number) -> Number:
@@ -133,8 +136,11 @@ def float_adder(fmt: nf.Minifloat, style: Style, addend: Addend) -> Module:
     Without specials exact for finite operands whose rounded sum is finite: infinities, NaN and overflow do not occur.
     """
     p, size = fmt.trailing_significand_bits + 1, addend.bits
+    # Subnormal where the register is, and only there: not normalised, the two compare as one number all the same.
+    alike = addend.canonical and addend.low + addend.unit + size == fmt.ulp_exponent + p
+    addend = replace(addend, canonical=alike, zeros=0 if alike else addend.zeros)
     shape = f"{size}x{addend.exponent_bits}_{addend.low}to{addend.high}_{addend.zeros}zeros"
-    shape += "_nan" * addend.nan + "_infinite" * addend.infinite
+    shape += "_alike" * alike + "_nan" * addend.nan + "_infinite" * addend.infinite
     m = Build(f"add_{slug(fmt.name)}_{style.name}_{shape}_unit{'m' if addend.unit < 0 else ''}{abs(addend.unit)}")
     total = m.input("total", fmt.bits)
     significand = m.input("significand", size)
@@ -237,13 +243,15 @@ def _distance(
     least = min(0, addend.low + offset - addend.zeros)
     width = most.bit_length() if ordered else (most - least).bit_length() + 1
     field = field_of(m, exponent, zeros, offset, width)
-    something = normal[-1]
+    something = normal[-1]  # of an addend that is normalised
     own = held["exponent"].zero_extend(width)
     if ordered:
         depth = min(p, normal.width) if normal.width <= p else normal.width
         mine = held["significand"].above(max(depth - p, 0))[max(p - depth, 0) :]
         larger = m.leaf("larger", "comparator", width=width + depth, a=cat(own, mine), b=cat(field, normal))
-        on_top = m.leaf("addend_on_top", "and_gate", width=1, a=larger, b=something)
+        on_top = larger
+        if not addend.canonical:
+            on_top = m.leaf("addend_on_top", "and_gate", width=1, a=larger, b=something)
         # own - field where the register is on top; own - field - 1, all bits turned, where the addend is.
         below = m.leaf("register_on_top", "inverter", width=1, a=on_top)
         other = m.leaf("minus_field", "inverter", width=width, a=field)
@@ -358,10 +366,11 @@ def coded(
     packed: Bits,
     nan: Bits | None = None,
     infinite: Bits | None = None,
+    within: bool = False,
 ) -> Bits:
-    """The code of a rounded magnitude."""
+    """The code of a rounded magnitude. within: no finite one is beyond the largest."""
     if style.clamped:
-        return finished(m, fmt, style.cast, packed, negative, nan, infinite)
+        return finished(m, fmt, style.cast, packed, negative, nan, infinite, within)
     if not fmt.has_minus_zero:
         some = m.leaf("some", "any_bit", width=packed.width, a=packed)
         negative = m.leaf("own_sign", "and_gate", width=1, a=negative, b=some)
@@ -410,8 +419,10 @@ def _decided(m: Build, rounding: Rounding, rest: Bits, last: Bits, negative: Bit
     if rounding == "ties_away":
         return rest[-1]
     if rounding == "ties_to_even":
-        half = m.leaf("below_half", "any_bit", width=rest.width - 1, a=rest[:-1])
-        tie = m.leaf("odd_or_more", "or_gate", width=1, a=half, b=last)
+        tie = last
+        if rest.width > 1:
+            half = m.leaf("below_half", "any_bit", width=rest.width - 1, a=rest[:-1])
+            tie = m.leaf("odd_or_more", "or_gate", width=1, a=half, b=last)
         return m.leaf("up_one", "and_gate", width=1, a=rest[-1], b=tie)  # type: ignore[no-any-return]
     inexact = m.leaf("inexact", "any_bit", width=rest.width, a=rest)
     away = last if rounding == "to_odd" else negative

@@ -33,6 +33,7 @@ def product(m: Build, name: str, a: Number, b: Number) -> Number:
         high=high,
         unit=a.unit + b.unit,
         zeros=min(a.zeros + b.zeros + 1, significand.width - 1),
+        factors=(a, b),
         nan=nan,
         infinite=infinite,
     )

@@ -19,7 +19,9 @@ class Number:
     has.  unit: the number is worth significand * 2**(exponent + unit).
     below_zero: of a two's complement significand, whether it is negative, or a zero made of a negative factor (whose
         sign a float register keeps).
-    zeros: the most leading zeros that a significand which is not zero can have.
+    zeros: the most leading zeros that a significand which is not zero can have.  canonical: whether it has any at the
+        exponent `low` alone, as codes of a float format do and products do not.
+    factors: the numbers it is the product of, if it is one.
     nan, infinite: whether it is no number at all; None where it always is one, or where nobody asks.
     """
 
@@ -32,6 +34,8 @@ class Number:
     high: int = 0
     unit: int = 0
     zeros: int = 0
+    canonical: bool = False
+    factors: tuple[Number, Number] | None = None
     nan: Bits | None = None
     infinite: Bits | None = None
 
@@ -124,4 +128,5 @@ def decoded(m: Build, name: str, fmt: nf.Scalar, code: Bits) -> Number:
         high=at.largest_field,
         unit=unit,
         zeros=at.trailing_bits if at.subnormals else 0,
+        canonical=True,
     )

@@ -76,10 +76,12 @@ def finished(
     negative: Bits,
     nan: Bits | None,
     infinite: Bits | None,
+    within: bool = False,
 ) -> Bits:
     """The code of a rounded magnitude, which may be beyond the largest finite one, or of the infinity or NaN it is.
 
     packed: field and trailing bits, the field as wide as it can get. negative: of the result, infinite or not.
+    within: no finite magnitude is beyond it.
     """
     width = fmt.magnitude_bits
     largest = constant(fmt.max_magnitude_code, width)
@@ -88,7 +90,9 @@ def finished(
     top = constant(fmt.infinity_code or 0, width) if fmt.has_infinity else largest
     if lost and fmt.has_two_nans:
         top, lost = constant(-1, width), False
-    if packed.width > width or fmt.max_magnitude_code < 2**width - 1:
+    if within:
+        packed = packed.zero_extend(max(width, packed.width))[:width]
+    elif packed.width > width or fmt.max_magnitude_code < 2**width - 1:
         over = m.leaf("overflow", "comparator", width=packed.width, a=largest.zero_extend(packed.width), b=packed)
         beyond, outward = top, None
         if cast.overflow != "overflow" or cast.rounding == "toward_zero":

@@ -13,7 +13,8 @@ from formats.exact import Special
 from hwsim.characterise.compare import Foreign, Point, area_at, compare, differences, main, ratios, wrapped
 from hwsim.characterise.counterparts import names, unit
 from hwsim.circuit import evaluate
-from hwsim.rtl.yosys import Liberty, YosysError
+from hwsim.rtl.writer import verilog
+from hwsim.rtl.yosys import CmosGates, Liberty, YosysError, synthesise
 from tests.hwsim.liberty.tiny import TEXT
 from tests.hwsim.rtl.designs import needs_yosys
 
@@ -78,6 +79,21 @@ def test_our_units_are_what_the_formats_say(name: str) -> None:
         results = {what.result.value(int(code)) for code in found}
         assert Special.NAN in results
         assert len(results) > 30
+
+
+@pytest.mark.parametrize("name", ["add_e3m2fn", "add_e2m3fn", "multiply_e3m2fn", "multiply_e3m2fn_e2m3fn_e4m3fn"])
+def test_narrow_units_for_every_pair(name: str) -> None:
+    what = unit(name)
+    drawn = what.vectors(4096)
+    (found,) = evaluate(what.build(), {port: np.array(codes) for port, codes in drawn.items()}).values()
+    assert len(found) == 4096
+    assert differences(what, drawn, [int(code) for code in found]) == {}
+
+
+def test_a_unit_that_widens_has_verilog() -> None:
+    """Nothing is rounded there: no leaf of zero width."""
+    module = unit("convert_e2m1fn_bfloat16").build()
+    assert synthesise(verilog(module), module.name, CmosGates()).statistics["cells"] > 0
 
 
 def test_the_same_function_in_other_words(tmp_path: Path, library: str) -> None:
