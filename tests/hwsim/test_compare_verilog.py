@@ -20,6 +20,7 @@ from tests.hwsim.rtl.designs import needs_yosys
 
 pytestmark = needs_yosys
 
+OPEN_RTL = Path(__file__).parents[2] / "studies" / "results" / "pe_cost" / "open_rtl.json"
 MULTIPLY_ADD = """
 module mac #(parameter W = 8, parameter S = 0) (input clk, input [W-1:0] x, y, input [15:0] t, output [15:0] z,
                                                 output spare);
@@ -180,3 +181,18 @@ def test_bad_input_says_what_to_do(tmp_path: Path, library: str, capsys: pytest.
     with pytest.raises(SystemExit):
         main(["--verilog", str(file), "--top", "mac", "--unit", "add_float16", "--liberty", library, "--tie", "clk"])
     assert "--tie clk: give NAME=VALUE" in capsys.readouterr().err
+
+
+def test_the_kept_comparisons_follow_from_their_points() -> None:
+    """At least four units of public RTL do what the reference says; ours is at most 1.1 times as large as theirs."""
+    kept = json.loads(OPEN_RTL.read_text(encoding="utf-8"))
+    small = 0
+    for row in kept["rows"]:
+        curves = [[Point(**point) for point in row[f"{side}_points"]] for side in ("ours", "theirs")]
+        worst = max(found["ratio"] for found in ratios(*curves))
+        assert worst == pytest.approx(row["ratio_at_equal_delay"]["worst"], abs=2e-4)
+        assert row["same_function"] == (not row["differences"])
+        small += row["same_function"] and worst <= 1.1
+        assert set(unit(row["ours"]).ports) <= {"a", "b", "c", "code"}
+        assert {"repository", "commit", "licence", "file", "function"} <= set(row)
+    assert small == kept["within_1_1"] >= 4
