@@ -18,7 +18,7 @@ from hwsim.pe import MacPE
 from hwsim.pe.compare import Comparison, compare_pes
 from hwsim.report import Report, Unpriced, parallel
 from hwsim.simulator import SimulationResult, simulate
-from hwsim.technology import Technology, technologies, technology
+from hwsim.technology import Technology, add_technology, technologies, technology
 from hwsim.traffic import stored_bits
 from hwsim.vector import vector_report
 
@@ -36,6 +36,7 @@ __all__ = [
     "Technology",
     "Unpriced",
     "VectorUnit",
+    "add_technology",
     "assumed_vector_unit",
     "compare_pes",
     "energy_ratio",

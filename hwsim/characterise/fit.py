@@ -6,6 +6,7 @@ fitted without any of its PEs; the interval is what nine of ten stay within.
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,18 +21,19 @@ from hwsim import price
 from hwsim.characterise.cmos import alone
 from hwsim.circuit import Module
 from hwsim.circuit.counts import counted
-from hwsim.circuit.paths import PATH_TERMS, slowest
+from hwsim.circuit.paths import slowest
 from hwsim.pe.catalogue import catalogue
 from hwsim.pe.stimulus import OPERANDS, Operands
 from hwsim.primitives import primitive
 from hwsim.technology import coefficients as held
-from hwsim.technology.tables import GATES, Row, gate_rows, load, technologies, technology
+from hwsim.technology.tables import GATES, Row, add_technology, gate_rows, load, technologies, technology
 
 FILE = Path(held.__file__).with_name("coefficients.json")
 LEAF_WEIGHT = 0.4  # of a leaf's relative error beside a PE's: leaves are many, and simpler than what they stand in
 SMALLEST_LEAF = 30  # GE
 FIRST_DELAYS_PS = (60.0, 90.0, 90.0, 90.0, 110.0, 70.0, 80.0, 20.0, 300.0)  # where the search starts, sky130's scale
 ROUNDS = 40
+FEWEST_ROWS = 20  # of a table that is fitted
 REWEIGHTINGS = 30
 SMALL_ERROR = 0.03  # relative errors below this count by their square
 Vector = NDArray[np.float64]
@@ -261,25 +263,29 @@ def robust(left: Vector, right: Vector) -> Vector:
 
 def fit() -> dict[str, Any]:
     """What coefficients.json holds."""
-    nodes: dict[str, Any] = {GATES: {"gates": gates_fit().entry(held.GATE_TERMS)}}
+    nodes: dict[str, Any] = {GATES: {"gates": gates_fit().entry(held.TERMS["gates"])}}
     for node in technologies():
-        seen = sample(node)
-        energies = energy_fit(seen)
-        nodes[node] = {
-            "area": area_fit(seen).entry(held.GATE_TERMS),
-            "flip_flop_um2": _short(
-                np.median([row.sequential_um2 / row.flip_flops for row in seen.rows if row.flip_flops])
-            ),
-            "delay": delay_fit(seen).entry(PATH_TERMS),
-            "energy": energies.with_glitches.entry(held.ENERGY_TERMS),
-            "zero_delay": energies.settled.entry((held.ENERGY_TERMS[0], held.ENERGY_TERMS[2])),
-            "between_operands": energies.between,
-            "leakage_nw_per_um2": leakage_fit(seen),
-        }
+        nodes[node] = node_fit(sample(node))
     return {
         "note": "Written by python -m hwsim.characterise.fit from the tables beside it.",
         "nodes": nodes,
         "between_libraries": between_libraries(),
+    }
+
+
+def node_fit(seen: Sample) -> dict[str, Any]:
+    """All coefficients of one library."""
+    energies = energy_fit(seen)
+    return {
+        "area": area_fit(seen).entry(held.TERMS["gates"]),
+        "flip_flop_um2": _short(
+            np.median([row.sequential_um2 / row.flip_flops for row in seen.rows if row.flip_flops])
+        ),
+        "delay": delay_fit(seen).entry(held.TERMS["delay"]),
+        "energy": energies.with_glitches.entry(held.TERMS["energy"]),
+        "zero_delay": energies.settled.entry(held.TERMS["zero_delay"]),
+        "between_operands": energies.between,
+        "leakage_nw_per_um2": leakage_fit(seen),
     }
 
 
@@ -291,19 +297,43 @@ def _short(x: Any) -> float:
     return float(f"{float(x):.5g}")
 
 
-def main() -> None:
+def own_table(path: Path) -> dict[str, Any]:
+    """A table of another library with its coefficients put into it. Raises ValueError where it has too few PEs."""
+    table = json.loads(path.read_text(encoding="utf-8"))
+    seen = sample(add_technology(path).name)
+    if len(set(seen.families)) < 3 or len(seen.rows) < FEWEST_ROWS:
+        raise ValueError(
+            f"fit: {path} has {len(seen.rows)} PEs of {len(set(seen.families))} families; coefficients take at least "
+            f"{FEWEST_ROWS} of 3: characterise more of them"
+        )
+    return {**table, "coefficients": node_fit(seen)}
+
+
+def main(arguments: list[str] | None = None) -> None:
     """Write the coefficients, gates first: energies count in their sizes."""
+    parser = argparse.ArgumentParser(prog="python -m hwsim.characterise.fit", description=__doc__)
+    parser.add_argument("--table", type=Path, help="fit this table of another library, and write into it")
+    asked = parser.parse_args(arguments)
+    if asked.table is not None:
+        made = own_table(asked.table)
+        asked.table.write_text(json.dumps(made, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        _tell({asked.table.stem: made["coefficients"]})
+        return
     old = json.loads(FILE.read_text(encoding="utf-8"))
-    old.setdefault("nodes", {})[GATES] = {"gates": gates_fit().entry(held.GATE_TERMS)}
+    old.setdefault("nodes", {})[GATES] = {"gates": gates_fit().entry(held.TERMS["gates"])}
     FILE.write_text(json.dumps(old, indent=1) + "\n", encoding="utf-8")
     held.fitted.cache_clear()
     found = fit()
     FILE.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    for node, quantities in found["nodes"].items():
+    _tell(found["nodes"])
+
+
+def _tell(nodes: dict[str, Any]) -> None:
+    for node, quantities in nodes.items():
         for quantity, entry in quantities.items():
             if isinstance(entry, dict) and "median" in entry:
-                found_by = ", ".join(f"{word} {entry[word]:.3f}" for word in ("median", "worst", "interval"))
-                print(f"{node:10s} {quantity:10s} {found_by}")
+                errors = ", ".join(f"{word} {entry[word]:.3f}" for word in ("median", "worst", "interval"))
+                print(f"{node:10s} {quantity:10s} {errors}")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,6 @@ Data, all written by `python -m hwsim.characterise` and `... .fit`: one table a 
 without a library) and coefficients.json. technologies.json says where the libraries come from; they are not shipped.
 """
 
-from hwsim.technology.tables import Row, Technology, technologies, technology
+from hwsim.technology.tables import Row, Technology, add_technology, technologies, technology
 
-__all__ = ["Row", "Technology", "technologies", "technology"]
+__all__ = ["Row", "Technology", "add_technology", "technologies", "technology"]

@@ -8,17 +8,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hwsim.technology.tables import load
+from hwsim.circuit.paths import PATH_TERMS
+from hwsim.technology.tables import added, load
 
 Quantity = Literal["area", "energy", "delay"]
 # Gates of a module as `gate_terms` counts them: a chain's full adders are one adder's, a tree's compress columns.
 GATE_TERMS = ("and", "xor", "mux", "chain", "tree")
 ENERGY_TERMS = ("settled", "glitches", "flip_flop")
+TERMS = {
+    "gates": GATE_TERMS,
+    "area": GATE_TERMS,
+    "delay": PATH_TERMS,
+    "energy": ENERGY_TERMS,
+    "zero_delay": ("settled", "flip_flop"),
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,12 +43,27 @@ class Fitted:
     pairs: float
 
 
+def _node(node: str) -> dict[str, Any]:
+    """The coefficients of a technology, shipped or added."""
+    table = added(node)
+    if table is None:
+        found: dict[str, Any] = load("coefficients.json")["nodes"][node]
+        return found
+    if "coefficients" not in table:
+        raise ValueError(
+            f"technology {node!r} has no coefficients for what was not synthesised; run python -m "
+            "hwsim.characterise.fit --table TABLE, and add it again"
+        )
+    held: dict[str, Any] = table["coefficients"]
+    return held
+
+
 @cache
 def fitted(node: str, quantity: str) -> Fitted:
     """node: a technology, or cmos_gates, whose quantity is "gates"."""
-    held = load("coefficients.json")["nodes"][node][quantity]
+    held = _node(node)[quantity]
     return Fitted(
-        coefficients=np.array(list(held["coefficients"].values())),
+        coefficients=np.array([held["coefficients"][term] for term in TERMS[quantity]]),
         interval=held["interval"],
         median=held["median"],
         worst=held["worst"],
@@ -51,20 +74,20 @@ def fitted(node: str, quantity: str) -> Fitted:
 @cache
 def flip_flop_um2(node: str) -> float:
     """Area of the flip-flop that the library's tables use."""
-    return float(load("coefficients.json")["nodes"][node]["flip_flop_um2"])
+    return float(_node(node)["flip_flop_um2"])
 
 
 @cache
 def leakage_nw_per_um2(node: str) -> tuple[float, float]:
     """Leakage for an area, and the relative error nine of ten PEs are within."""
-    held = load("coefficients.json")["nodes"][node]["leakage_nw_per_um2"]
+    held = _node(node)["leakage_nw_per_um2"]
     return float(held["value"]), float(held["interval"])
 
 
 @cache
 def between_operands(node: str) -> float:
     """The relative error within which nine of ten ratios of a PE's energies under two kinds of operands are told."""
-    return float(load("coefficients.json")["nodes"][node]["between_operands"])
+    return float(_node(node)["between_operands"])
 
 
 @cache

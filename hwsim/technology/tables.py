@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from hwsim.cost import Status
@@ -71,16 +72,48 @@ class Technology:
 
 
 def technologies() -> tuple[str, ...]:
-    """Names `technology` takes."""
+    """The shipped technologies: names `technology` takes."""
     return tuple(_metadata()["technologies"])
+
+
+_added: dict[str, dict[str, Any]] = {}
+
+
+def add_technology(path: str | Path) -> Technology:
+    """A table of one's own library as a technology of this process, by its file's name without ending.
+
+    path: what `python -m hwsim.characterise --liberty ... --output path` wrote and `python -m hwsim.characterise.fit
+    --table path` fitted.  Raises ValueError for other files, and for the name of a shipped technology.
+    """
+    file = Path(path)
+    name = file.stem
+    if name in technologies() or name == GATES:
+        raise ValueError(f"add_technology: {name!r} is a shipped technology; give the file another name")
+    table = json.loads(file.read_text(encoding="utf-8"))
+    lacking = [key for key in ("rows", "library", "sha256", "nand2_um2", "voltage_v") if key not in table]
+    if lacking:
+        raise ValueError(
+            f"add_technology: {file} has no {', '.join(lacking)}; write it with "
+            "python -m hwsim.characterise --liberty PATH --driving-cell C --load-ff F --period-ps P --output TABLE"
+        )
+    _added[name] = table
+    _rows.cache_clear()
+    _technology.cache_clear()
+    return technology(name)
+
+
+def added(name: str) -> dict[str, Any] | None:
+    """The table of a technology that was added."""
+    return _added.get(name)
 
 
 def technology(name: str | Technology) -> Technology:
     """The technology of that name; a Technology is returned as it is. Raises ValueError naming those there are."""
     if isinstance(name, Technology):
         return name
-    if name not in technologies():
-        raise ValueError(f"technology: unknown technology {name!r}; use one of {', '.join(technologies())}")
+    if name not in technologies() and name not in _added:
+        known = ", ".join([*technologies(), *_added])
+        raise ValueError(f"technology: unknown technology {name!r}; use one of {known}")
     return _technology(name)
 
 
@@ -93,12 +126,19 @@ def gate_rows() -> Mapping[str, GateRow]:
 
 @cache
 def _technology(name: str) -> Technology:
-    return Technology(name=name, **_metadata()["technologies"][name])
+    table = _added.get(name)
+    if table is None:
+        return Technology(name=name, **_metadata()["technologies"][name])
+    return Technology(
+        name=name, title=table["library"], node_nm=0.0, voltage_v=table["voltage_v"], nand2_um2=table["nand2_um2"],
+        licence="", library=table["library"], library_sha256=table["sha256"],
+    )  # fmt: skip
 
 
 @cache
 def _rows(name: str) -> Mapping[str, Row]:
-    return {row: Row(name=row, **_picked(Row, figures)) for row, figures in load(f"{name}.json")["rows"].items()}
+    rows = (_added.get(name) or load(f"{name}.json"))["rows"]
+    return {row: Row(name=row, **_picked(Row, figures)) for row, figures in rows.items()}
 
 
 def _picked(kind: type, row: Mapping[str, Any]) -> dict[str, Any]:

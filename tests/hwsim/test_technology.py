@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 import hwsim as hw
+from hwsim.characterise import fit
 from hwsim.technology.tables import GateRow, gate_rows, load
 
 # NAND2 equivalents and delay in ns of int8 x int8 + 32 bits by another, earlier RTL in the same flow.
@@ -39,3 +43,42 @@ def test_errors_name_what_there_is() -> None:
     with pytest.raises(ValueError, match="unknown technology 'asap7'; use one of sky130hd, ihp130, gt2n"):
         hw.technology("asap7")
     assert hw.technology(hw.technology("gt2n")) is hw.technology("gt2n")
+
+
+def test_a_library_of_ones_own_is_a_technology(tmp_path: Path) -> None:
+    """A table under another name, fitted, prices as the one it was copied from; sorted keys do not matter."""
+    table = load("gt2n.json") | {"coefficients": load("coefficients.json")["nodes"]["gt2n"]}
+    (tmp_path / "mine.json").write_text(json.dumps(table, sort_keys=True))
+    mine = hw.add_technology(tmp_path / "mine.json")
+    assert (mine.name, mine.voltage_v, mine.nand2_um2) == ("mine", 0.7, 0.018144)
+    assert hw.technology("mine") == mine
+    pe = hw.MacPE("int7", "e3m2fn")
+    for ours, theirs in (
+        (pe.area_um2(mine), pe.area_um2("gt2n")),
+        (pe.delay_ns(mine), pe.delay_ns("gt2n")),
+        (pe.energy_pj("mine"), pe.energy_pj("gt2n")),
+        (pe.leakage_mw(mine), pe.leakage_mw("gt2n")),
+    ):
+        assert (ours.value, ours.low, ours.high) == pytest.approx((theirs.value, theirs.low, theirs.high))
+        assert ours.node == "mine"
+    grid = hw.SystolicArray(pe, 4, 4)
+    assert hw.estimate(hw.Gemm(8, 8, 8), grid, technology="mine").area_um2.value > 0
+    assert hw.MacPE("int8", "int8").area_um2("mine").status == "proved"
+
+
+def test_tables_that_are_none_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "gt2n.json").write_text("{}")
+    with pytest.raises(ValueError, match="'gt2n' is a shipped technology; give the file another name"):
+        hw.add_technology(tmp_path / "gt2n.json")
+    (tmp_path / "other.json").write_text('{"rows": {}}')
+    with pytest.raises(ValueError, match="other.json has no library, sha256, nand2_um2, voltage_v; write it with"):
+        hw.add_technology(tmp_path / "other.json")
+    bare = {key: value for key, value in load("gt2n.json").items() if key != "coefficients"}
+    (tmp_path / "bare.json").write_text(json.dumps(bare))
+    hw.add_technology(tmp_path / "bare.json")
+    assert hw.MacPE("int8", "int8").area_um2("bare").status == "proved"
+    with pytest.raises(ValueError, match=r"'bare' has no coefficients .* hwsim.characterise.fit --table TABLE"):
+        hw.MacPE("int7", "int8").area_um2("bare")
+    (tmp_path / "few.json").write_text(json.dumps(bare | {"rows": dict(list(bare["rows"].items())[:5])}))
+    with pytest.raises(ValueError, match="has 5 PEs of 1 families; coefficients take at least 20 of 3"):
+        fit.own_table(tmp_path / "few.json")
