@@ -71,7 +71,7 @@ def test_tables_that_are_none_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="'gt2n' is a shipped technology; give the file another name"):
         hw.add_technology(tmp_path / "gt2n.json")
     (tmp_path / "other.json").write_text('{"rows": {}}')
-    with pytest.raises(ValueError, match="other.json has no library, sha256, nand2_um2, voltage_v; write it with"):
+    with pytest.raises(ValueError, match=r"other\.json has no library, sha256, nand2_um2, voltage_v; write it with"):
         hw.add_technology(tmp_path / "other.json")
     bare = {key: value for key, value in load("gt2n.json").items() if key != "coefficients"}
     (tmp_path / "bare.json").write_text(json.dumps(bare))
