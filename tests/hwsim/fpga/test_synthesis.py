@@ -35,6 +35,7 @@ needs_ecp5 = pytest.mark.skipif(not runs("ecp5"), reason="needs nextpnr for ecp5
 
 
 @needs_yosys
+@pytest.mark.slow
 def test_the_slice_of_ultrascale_takes_the_product_only() -> None:
     """One DSP48E2, the sum in 24 LUTs and six carries, the register outside: what yosys does, and why the model of
     hwsim/fpga/dsp48e2.py instantiates slices."""
