@@ -56,7 +56,8 @@ def gate_equivalents(module: Module) -> Cost:
 
 def estimated_gates(module: Module) -> Cost:
     """The estimate of `gate_equivalents`, whether the table has the module or not."""
-    return _estimated(float(gate_terms(module) @ fitted(GATES, "gates").coefficients), "gates", "GE", GATES)
+    value = float(gate_terms(module) @ fitted(GATES, "gates").coefficients)
+    return _estimated(module, value, "gates", "GE", GATES)
 
 
 def area_um2(module: Module, tech: str | Technology) -> Cost:
@@ -66,7 +67,7 @@ def area_um2(module: Module, tech: str | Technology) -> Cost:
     if held is not None:
         return _synthesised(held, held.area_um2, 0.0, "um2", node)
     area = estimated_um2(module, node)
-    return _estimated(area.sum(), "area", "um2", node, known=flip_flop_um2(node) * counted(module).flip_flops)
+    return _estimated(module, area.sum(), "area", "um2", node)
 
 
 def estimated_um2(module: Module, node: str) -> NDArray[np.float64]:
@@ -83,7 +84,7 @@ def delay_ns(module: Module, tech: str | Technology) -> Cost:
     if held is not None:
         return _synthesised(held, held.delay_ps * 1e-3, 0.0, "ns", node)
     weights = fitted(node, "delay").coefficients
-    return _estimated(float(slowest(module, weights[:-1]) @ weights) * 1e-3, "delay", "ns", node)
+    return _estimated(module, float(slowest(module, weights[:-1]) @ weights) * 1e-3, "delay", "ns", node)
 
 
 def energy_pj(
@@ -106,7 +107,7 @@ def energy_pj(
         return _synthesised(held, held.energy_fj[operands] * 1e-3, error, "pJ", node)
     here = float(estimated_fj(module, node, series).sum())
     if held is None or normal is None:
-        return _estimated(here * 1e-3, "energy", "pJ", node)
+        return _estimated(module, here * 1e-3, "energy", "pJ", node)
     value = held.energy_fj["normal"] * 1e-3 * here / float(estimated_fj(module, node, normal).sum())
     band = between_operands(node)
     return Cost(
@@ -167,11 +168,13 @@ def _synthesised(held: Row | GateRow, value: float, error: float, unit: str, nod
     )  # fmt: skip
 
 
-def _estimated(value: float, quantity: str, unit: str, node: str, known: float = 0.0) -> Cost:
-    """known: the part of the value that has no error: flip-flops."""
-    model, value = fitted(node, quantity), float(value)
-    band = model.interval * (value - known)
+def _estimated(module: Module, value: float, quantity: str, unit: str, node: str) -> Cost:
+    """With the interval of modules with registers, or of those without. The area of flip-flops is known."""
+    model, value, flip_flops = fitted(node, quantity), float(value), counted(module).flip_flops
+    interval = model.clocked if flip_flops else model.combinational
+    known = flip_flop_um2(node) * flip_flops if quantity == "area" else 0.0
+    band = interval * (value if known < value else 0.0)
     return Cost(
-        value=value, low=max(value - band, 0.0), high=value + band, unit=unit, status="estimated", node=node,
-        source=f"{node}: {quantity} estimated; nine of ten PEs within {model.interval:.1%}, their family left out",
+        value=value, low=max(value - band, known), high=value + band, unit=unit, status="estimated", node=node,
+        source=f"{node}: {quantity} estimated; nine of ten PEs within {interval:.1%}, their family left out",
     )  # fmt: skip

@@ -42,20 +42,27 @@ Kept = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """coefficients: fitted to all.  errors [n]: relative, of each row predicted without its family."""
+    """coefficients: fitted to all.  errors [n]: relative, of each row predicted without its family.
+
+    clocked [n]: which rows hold registers. Those without (converters, decoders, tables) are small and odd, and told
+    less well; each kind has an interval of its own.
+    """
 
     coefficients: Vector
     errors: Vector
     families: tuple[str, ...]
+    clocked: Kept
 
     def entry(self, terms: tuple[str, ...]) -> dict[str, Any]:
         """As it stands in the file."""
         size, families = np.abs(self.errors), np.array(self.families)
-        logs = np.log1p(self.errors)
+        logs = np.log1p(self.errors[self.clocked])
         apart = np.abs(logs[:, None] - logs[None, :])[np.triu_indices(len(logs), 1)]
         return {
             "coefficients": {term: _short(x) for term, x in zip(terms, self.coefficients, strict=True)},
             "interval": _short(np.quantile(size, 0.9)),
+            "interval_clocked": _short(np.quantile(size[self.clocked], 0.9)),
+            "interval_combinational": _short(np.quantile(size[~self.clocked], 0.9)) if not self.clocked.all() else None,
             "median": _short(np.median(size)),
             "worst": _short(size.max()),
             "pairs": _short(np.quantile(apart, 0.9)),
@@ -70,14 +77,16 @@ class Judged:
         }
 
 
-def judged(families: tuple[str, ...], solve: Callable[[Kept], Vector], errors: Callable[[Vector], Vector]) -> Judged:
+def judged(
+    families: tuple[str, ...], clocked: Kept, solve: Callable[[Kept], Vector], errors: Callable[[Vector], Vector]
+) -> Judged:
     """solve: coefficients of the kept rows.  errors: of all rows under coefficients."""
     names = np.array(families)
     found = np.zeros(len(names))
     for family in sorted(set(families)):
         out = names == family
         found[out] = errors(solve(~out))[out]
-    return Judged(solve(np.ones(len(names), bool)), found, families)
+    return Judged(solve(np.ones(len(names), bool)), found, families, clocked)
 
 
 def gates_fit() -> Judged:
@@ -97,7 +106,8 @@ def gates_fit() -> Judged:
         return robust(np.vstack([terms[kept] / gates[kept, None], right]), wanted)
 
     families = tuple(row.family for row in rows.values())
-    return judged(families, solve, lambda found: terms @ found / gates - 1)
+    clocked = np.array([row.flip_flops > 0 for row in rows.values()])
+    return judged(families, clocked, solve, lambda found: terms @ found / gates - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +121,11 @@ class Sample:
     def families(self) -> tuple[str, ...]:
         """Of each row."""
         return tuple(row.family for row in self.rows)
+
+    @property
+    def clocked(self) -> Kept:
+        """Which rows hold registers."""
+        return np.array([row.flip_flops > 0 for row in self.rows])
 
 
 def sample(node: str) -> Sample:
@@ -128,7 +143,7 @@ def area_fit(seen: Sample) -> Judged:
     def solve(kept: Kept) -> Vector:
         return robust(terms[kept] / whole[kept, None], 1 - known[kept] / whole[kept])
 
-    return judged(seen.families, solve, lambda found: (terms @ found + known) / whole - 1)
+    return judged(seen.families, seen.clocked, solve, lambda found: (terms @ found + known) / whole - 1)
 
 
 def delay_fit(seen: Sample) -> Judged:
@@ -157,7 +172,7 @@ def delay_fit(seen: Sample) -> Judged:
     def solve(kept: Kept) -> Vector:
         return whole if kept.all() else improved(whole, kept, ROUNDS // 4)
 
-    return judged(seen.families, solve, lambda found: paths(found, everything) @ found / measured - 1)
+    return judged(seen.families, seen.clocked, solve, lambda found: paths(found, everything) @ found / measured - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +185,7 @@ class Energies:
 
 
 def energy_fit(seen: Sample) -> Energies:
-    """fJ by term. A row's error is its largest over the kinds of operands."""
+    """fJ by term. A row counts once for each kind of operands."""
     terms = np.array([[energy_terms(row.name, operands) for operands in OPERANDS] for row in seen.rows])
     timed, zero = (
         np.array([[getattr(row, key)[operands] for operands in OPERANDS] for row in seen.rows])
@@ -185,15 +200,13 @@ def energy_fit(seen: Sample) -> Energies:
 def _energies(seen: Sample, left: Vector) -> Judged:
     """left: [rows, operands, terms], relative to what was simulated."""
 
+    rows, each = left.reshape(-1, left.shape[2]), left.shape[1]
+    families = tuple(np.repeat(seen.families, each).tolist())
+
     def solve(kept: Kept) -> Vector:
-        rows = left[kept].reshape(-1, left.shape[2])
-        return robust(rows, np.ones(len(rows)))
+        return robust(rows[kept], np.ones(kept.sum()))
 
-    def errors(coefficients: Vector) -> Vector:
-        every = left @ coefficients - 1
-        return np.asarray(every[np.arange(len(every)), np.abs(every).argmax(axis=1)])
-
-    return judged(seen.families, solve, errors)
+    return judged(families, np.repeat(seen.clocked, each), solve, lambda found: rows @ found - 1)
 
 
 def energy_terms(name: str, operands: Operands) -> tuple[float, float, int]:
@@ -211,8 +224,9 @@ def leakage_fit(seen: Sample) -> dict[str, float]:
 
 
 def between_libraries() -> dict[str, float]:
-    """The factor within which nine of ten ratios of two PEs in one library are their ratio in another."""
+    """The factor within which nine of ten ratios of two clocked PEs in one library are their ratio in another."""
     names = set.intersection(*(set(technology(node).rows) for node in technologies())) & set(catalogue())
+    names = {name for name in names if technology(technologies()[0]).rows[name].flip_flops}
     found = {}
     values: dict[str, Callable[[Row], float]] = {
         "area": lambda row: row.area_um2,

@@ -31,13 +31,15 @@ TERMS = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fitted:
-    """coefficients: by term, in the quantity's unit.  interval, median, worst: relative errors, families left out.
+    """coefficients: by term, in the quantity's unit.  median, worst: relative errors, families left out.
 
-    pairs: within which nine of ten logarithms of a ratio of two estimates are right.
+    clocked, combinational: the intervals of modules with registers and without.  pairs: of clocked ones, within which
+    nine of ten logarithms of a ratio of two estimates are right.
     """
 
     coefficients: NDArray[np.float64]
-    interval: float
+    clocked: float
+    combinational: float
     median: float
     worst: float
     pairs: float
@@ -64,7 +66,8 @@ def fitted(node: str, quantity: str) -> Fitted:
     held = _node(node)[quantity]
     return Fitted(
         coefficients=np.array([held["coefficients"][term] for term in TERMS[quantity]]),
-        interval=held["interval"],
+        clocked=held["interval_clocked"],
+        combinational=held["interval_combinational"] or held["interval_clocked"],
         median=held["median"],
         worst=held["worst"],
         pairs=held["pairs"],

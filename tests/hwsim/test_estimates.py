@@ -72,7 +72,7 @@ def same(first: object, second: object) -> bool:
 BARS = {"gates": (0.10, 0.25), "area": (0.10, 0.25), "energy": (0.25, None), "delay": (0.20, None)}
 # Beyond the bar of 25 % in area, with the reason: converters of 50 to 150 gates, whose functions of few bits synthesis
 # makes smaller than any network of adders and shifters; tables of a multiplexer-rich library.
-KNOWN_WORST = {"converter": 1.6, "lut": 0.35}
+KNOWN_WORST = {"converter": 1.6, "lut": 0.5}
 
 
 def test_families_left_out_are_within_the_bars() -> None:
@@ -82,7 +82,7 @@ def test_families_left_out_are_within_the_bars() -> None:
                 continue
             entry = quantities[quantity]
             assert entry["median"] <= median, (node, quantity)
-            assert quantity not in ("gates", "area") or entry["interval"] <= 0.20
+            assert quantity not in ("gates", "area") or entry["interval_clocked"] <= 0.20
             assert sum(part["count"] for part in entry["left_out"].values()) >= 90
             for family, part in entry["left_out"].items():
                 if worst is not None:
@@ -98,7 +98,7 @@ def test_the_judgement_sees_a_model_that_knows_little() -> None:
     def solve(kept: fit.Kept) -> fit.Vector:
         return fit.nonnegative(terms[kept] / whole[kept, None], np.ones(kept.sum()))
 
-    found = fit.judged(seen.families, solve, lambda coefficients: terms @ coefficients / whole - 1)
+    found = fit.judged(seen.families, seen.clocked, solve, lambda coefficients: terms @ coefficients / whole - 1)
     assert np.median(np.abs(found.errors)) > 0.3
 
 
@@ -112,7 +112,7 @@ def test_left_out_predictions_do_not_know_the_family() -> None:
         def solve(chosen: fit.Kept, figures: fit.Vector = figures) -> fit.Vector:
             return np.array([figures[chosen].mean()])
 
-        kept[factor] = fit.judged(families, solve, lambda found, figures=figures: found / figures - 1)  # type: ignore[misc]
+        kept[factor] = fit.judged(families, np.ones(4, bool), solve, lambda found, figures=figures: found / figures - 1)  # type: ignore[misc]
     predicted = {factor: (kept[factor].errors[:2] + 1) * np.array([3.0, 4.0]) * factor for factor in kept}
     np.testing.assert_allclose(predicted[1.0], predicted[2.0])
     np.testing.assert_allclose(predicted[1.0], [5.5, 5.5])

@@ -184,16 +184,16 @@ def test_a_module_without_a_row_is_estimated_within_the_residual() -> None:
     module = MODULES["ranks"]
     for name in hw.technologies():
         for cost, quantity in ((price.area_um2(module, name), "area"), (price.delay_ns(module, name), "delay")):
-            band = fitted(name, quantity).interval
+            band = fitted(name, quantity).clocked
             assert cost.status == "estimated"
             assert (cost.high - cost.value) / cost.value <= band + 1e-12
             assert cost.low < cost.value < cost.high
 
 
 def test_ratios_of_two_pes_hold_across_libraries_better_than_absolute_figures() -> None:
-    assert 1 < between_libraries("area") < 1.2
-    assert 1 < between_libraries("energy") < 1.6
-    assert 1 < between_libraries("delay") < 1.6
+    assert 1 < between_libraries("area") < 1.25
+    assert 1 < between_libraries("energy") < 1.35
+    assert 1 < between_libraries("delay") < 1.35
 
 
 def test_energy_of_nothing_that_moves_is_the_clocks() -> None:

@@ -80,5 +80,5 @@ def test_tables_that_are_none_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"'bare' has no coefficients .* hwsim.characterise.fit --table TABLE"):
         hw.MacPE("int7", "int8").area_um2("bare")
     (tmp_path / "few.json").write_text(json.dumps(bare | {"rows": dict(list(bare["rows"].items())[:5])}))
-    with pytest.raises(ValueError, match="has 5 PEs of 1 families; coefficients take at least 20 of 3"):
+    with pytest.raises(ValueError, match="has 5 PEs of 2 families; coefficients take at least 20 of 3"):
         fit.own_table(tmp_path / "few.json")
