@@ -83,13 +83,14 @@ def draw_synthesised(rows: Sequence[Row], left_out: Sequence[Row], out: Path) ->
             ends = np.array([number(row[column]) for row in own if number(row[column]) > 0])
             line = np.array([ends.min(), ends.max()])
             error = errors[node, quantity]
+            band, worst = number(error["interval_clocked"]), number(error["worst"])
             axes.plot(line, line, color="0.3", linewidth=1)
-            for factor in (1 - number(error["interval_clocked"]), 1 + number(error["interval_clocked"])):
+            for factor in (1 - band, 1 + band):
                 axes.plot(line, line * factor, color="0.6", linewidth=0.8, linestyle="--")
             axes.set(xscale="log", yscale="log", xlabel=f"synthesised {label}", ylabel=f"estimated {label}")
             axes.set_title(
                 f"{node}, {len(own)} PEs: {quantity} {number(error['median']):.1%} off in the middle,\n"
-                f"clocked, nine of ten {number(error['interval_clocked']):.0%} (dashed); worst {number(error['worst']):.0%}",
+                f"clocked, nine of ten {band:.0%} (dashed); worst {worst:.0%}",
                 fontsize=9,
             )
             log_ticks(axes)
