@@ -405,7 +405,7 @@ def _check_tile(where: Setting, m: Ints, k: Ints, n: Ints, stored: tuple[Any, An
 @cache
 def setting_prices(where: Setting) -> Mapping[str, Cost]:
     """Price of every action that has one."""
-    prices = array_prices(where.array, where.tech)
+    prices = dict(array_prices(where.array, where.tech))
     if where.sram is not None and where.dram is not None:
         prices |= {
             "SRAM reads": where.sram.read_pj_per_bit,
@@ -450,6 +450,8 @@ def chip_unpriced(chip: Accelerator) -> list[Unpriced]:
     entries = []
     if sram.leakage_mw is None:
         entries.append(Unpriced(name="leakage of the SRAM", reason="unknown at this node"))
+    if vector.area_um2 is not None:
+        entries.append(Unpriced(name="leakage of the vector unit", reason="assumed area only"))
     if vector.area_um2 is None:
         entries.append(Unpriced(name="area of the vector unit", reason="no figure"))
     return entries

@@ -119,19 +119,23 @@ def energy_pj(
 def estimated_fj(module: Module, node: str, series: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
     """Energy of a cycle by leaf. [leaves]"""
     net = network(module)
-    settled, glitches = switched(module, series)
+    settled, glitches, held = switched(module, series)
     terms = fitted(node, "energy").coefficients
-    gates = needed(module) & (net.kind >= FIRST_GATE)
-    by_node = terms[0] * settled[gates] + terms[1] * glitches[gates]
-    found = np.bincount(net.owner[gates], weights=by_node, minlength=net.leaves)
+    owned = net.owner >= 0
+    by_node = terms[0] * settled + terms[1] * glitches + terms[3] * held
+    found = np.bincount(net.owner[owned], weights=by_node[owned], minlength=net.leaves)
     return np.asarray(found + terms[2] * counted(module).flip_flops_by_leaf)
 
 
-def switched(module: Module, series: Mapping[str, ArrayLike]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Toggles of every node times the gate's size in GE: settled, and those of glitches beyond them. [n] each"""
+def switched(module: Module, series: Mapping[str, ArrayLike]) -> tuple[NDArray[np.float64], ...]:
+    """Toggles a cycle of every node: settled, and those of glitches beyond them, each times its gate's size in GE; and
+    of registers' outputs. [n] each"""
     net, seen = network(module), toggled(module, series)
+    held = np.zeros(len(net.kind))
+    held[net.states] = seen.settled[net.states]
     size = np.concatenate([np.zeros(FIRST_GATE), TERM_OF_KIND @ fitted(GATES, "gates").coefficients])[net.size]
-    return size * seen.settled, size * np.maximum(seen.glitching - seen.settled, 0)
+    size[~needed(module)] = 0
+    return size * seen.settled, size * np.maximum(seen.glitching - seen.settled, 0), held
 
 
 def leakage_mw(module: Module, tech: str | Technology) -> Cost:

@@ -194,7 +194,7 @@ def energy_fit(seen: Sample) -> Energies:
     whole = _energies(seen, terms / timed[:, :, None])
     errors = terms @ whole.coefficients / timed
     apart = np.abs(errors[:, :, None] / errors[:, None, :] - 1)[:, *np.triu_indices(len(OPERANDS), 1)]
-    return Energies(whole, _energies(seen, terms[:, :, [0, 2]] / zero[:, :, None]), _short(np.quantile(apart, 0.9)))
+    return Energies(whole, _energies(seen, terms[:, :, [0, 2, 3]] / zero[:, :, None]), _short(np.quantile(apart, 0.9)))
 
 
 def _energies(seen: Sample, left: Vector) -> Judged:
@@ -209,11 +209,11 @@ def _energies(seen: Sample, left: Vector) -> Judged:
     return judged(families, np.repeat(seen.clocked, each), solve, lambda found: rows @ found - 1)
 
 
-def energy_terms(name: str, operands: Operands) -> tuple[float, float, int]:
-    """Settled toggles and those of glitches, each times its gate's size, and flip-flops."""
+def energy_terms(name: str, operands: Operands) -> tuple[float, float, int, float]:
+    """Settled toggles and those of glitches, each times its gate's size; flip-flops; toggles of their outputs."""
     one = catalogue()[name]
-    settled, glitches = price.switched(one.module(), one.stimulus(operands, price.SERIES_CYCLES))
-    return float(settled.sum()), float(glitches.sum()), counted(one.module()).flip_flops
+    settled, glitches, held_ = price.switched(one.module(), one.stimulus(operands, price.SERIES_CYCLES))
+    return float(settled.sum()), float(glitches.sum()), counted(one.module()).flip_flops, float(held_.sum())
 
 
 def leakage_fit(seen: Sample) -> dict[str, float]:

@@ -64,6 +64,31 @@ def hashes(kind: Array, inputs: Array, given: int, states: Array, patterns: Arra
 
 
 @kernel
+def stepped(kind: Array, inputs: Array, given: int, states: Array, driven: Array, patterns: Array) -> Array:
+    """What the registers take after a cycle on the patterns. [states, words]"""
+    count, words = len(kind), patterns.shape[1]
+    value = np.zeros((count, words), np.uint64)
+    value[1 : given + 1] = patterns[:given]
+    for place in range(len(states)):
+        value[states[place]] = patterns[given + place]
+    ones = ~np.uint64(0)
+    for node in range(count):
+        if kind[node] >= FIRST_GATE:
+            a, b, c = inputs[node, 0] >> 1, inputs[node, 1] >> 1, inputs[node, 2] >> 1
+            x = ones if inputs[node, 0] & 1 else np.uint64(0)
+            y = ones if inputs[node, 1] & 1 else np.uint64(0)
+            z = ones if inputs[node, 2] & 1 else np.uint64(0)
+            for word in range(words):
+                value[node, word] = _gate(kind[node], value[a, word] ^ x, value[b, word] ^ y, value[c, word] ^ z)
+    found = np.zeros((len(driven), words), np.uint64)
+    for place in range(len(driven)):
+        turned = ones if driven[place] & 1 else np.uint64(0)
+        for word in range(words):
+            found[place, word] = value[driven[place] >> 1, word] ^ turned
+    return found
+
+
+@kernel
 def redirected(kind: Array, inputs: Array, literal: Array) -> Any:
     """What each node counts as, and its inputs, after each node's literal is put in its place.
 

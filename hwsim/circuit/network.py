@@ -55,14 +55,13 @@ class Network:
 def network(module: Module) -> Network:
     """The module's gates; those that nothing needs are among them (`needed`).
 
-    Nodes that are the same on 6,144 drawn patterns, or each other's inverse, are one: synthesis finds what is constant
-    and what is made twice across leaves, too. (Drawn patterns may miss a difference; this is for prices only.)
+    Nodes that are the same on 6,144 patterns or more, or each other's inverse, are one: synthesis finds what is
+    constant and what is made twice across leaves, too. (Patterns may miss a difference; this is for prices only.)
     """
     from hwsim.circuit.kernels import hashes, redirected
 
     made = built(module)
-    sources = made.given + len(made.states)
-    seen = hashes(made.kind, made.inputs, made.given, made.states, _patterns(sources))
+    seen = hashes(made.kind, made.inputs, made.given, made.states, _seen_patterns(made))
     _, first, group = np.unique(seen[:, 0], return_index=True, return_inverse=True)
     one = first[group]
     literal = (2 * one + (seen[:, 1] != seen[one, 1])).astype(np.int32)
@@ -76,6 +75,28 @@ def network(module: Module) -> Network:
 
 
 PATTERN_WORDS = 96
+
+
+def _seen_patterns(net: Network) -> NDArray[np.uint64]:
+    """Drawn patterns, and as many of registers after one of those cycles with nearly the same inputs again.
+
+    The latter are states that a register gets into, beside inputs that nearly cancel them: a float adder's long shifts.
+    """
+    from hwsim.circuit.kernels import stepped
+
+    drawn = _patterns(net.given + len(net.states))
+    if not len(net.states):
+        return drawn
+    after = stepped(net.kind, net.inputs, net.given, net.states, net.driven, drawn)
+    again = drawn[: net.given] ^ _few(net.given)
+    return np.concatenate([drawn, np.concatenate([again, after])], axis=1)
+
+
+@lru_cache(maxsize=256)
+def _few(sources: int) -> NDArray[np.uint64]:
+    """Words in which one bit of eight is 1."""
+    first, second, third = np.random.default_rng(4097).integers(0, 1 << 64, (3, sources, PATTERN_WORDS), np.uint64)
+    return np.asarray(first & second & third)
 
 
 @lru_cache(maxsize=256)

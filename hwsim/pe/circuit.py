@@ -60,6 +60,8 @@ class Mac:
             if not _exact(self.multiplier):
                 raise ValueError(f"MacPE: a matrix unit's products are exact, got {self.multiplier!r}")
         self.multiplier.check(*self.factors)
+        if isinstance(self.multiplier, nf.LMul) and (self.a, self.b) != self.factors:
+            raise ValueError("MacPE: there are no wires for L-Mul of looked-up codebooks; take formats of its own")
         if self.specials == "full" and not isinstance(self.accumulator, nf.FloatChain):
             raise ValueError(
                 f"MacPE: {self.accumulator} holds no infinity and no NaN; use specials='finite' or a FloatChain"

@@ -52,15 +52,21 @@ def compare_pes(
     second: MacPE,
     quantity: Quantity = "area",
     *,
-    tech: Sequence[str | Technology] | None = None,
+    tech: str | Technology | Sequence[str | Technology] | None = None,
     operands: Operands | Matrices = "normal",
 ) -> Comparison:
-    """first / second. tech: libraries to take the ratio in, all by default.  operands: of energies.
+    """first / second. tech: libraries to take the ratio in, all shipped ones by default.  operands: of energies.
 
-    With one library alone the interval has room for what others would say (`between_libraries`).
+    The cells alone: units at the array's edge (scales, zero points) are not in them, see hw.estimate for those. With
+    one library alone the interval has room for what others would say (`between_libraries`).
     """
     if quantity not in QUANTITIES:
         raise ValueError(f"compare_pes: quantity must be one of {', '.join(QUANTITIES)}, got {quantity!r}")
+    if isinstance(tech, str | Technology):
+        tech = [tech]
+    for pe in (first, second):
+        if not isinstance(pe, MacPE):
+            raise TypeError(f"compare_pes: takes two MacPEs, got {pe!r}")
     names = [technology(one).name for one in (technologies() if tech is None else tech)]
     if not names:
         raise ValueError(f"compare_pes: tech is empty; take some of {', '.join(technologies())}")
@@ -85,16 +91,15 @@ def _ratio(first: MacPE, second: MacPE, quantity: Quantity, node: str, operands:
     """In one library. Synthesised figures divide as they are; estimates are off by what pairs of them are."""
     ours, theirs = (_figure(pe, quantity, node, operands) for pe in (first, second))
     value = ours.value / theirs.value
-    guessed = [cost for cost in (ours, theirs) if cost.status == "estimated"]
-    model = fitted(node, quantity)
-    if first == second:
-        factor = 1.0
-    elif len(guessed) == 2:
-        factor = exp(model.pairs)
-    else:
-        factor = max(cost.high / cost.value for cost in (ours, theirs))
+    low, high = ours.low / theirs.high, ours.high / theirs.low
+    if first.module() == second.module() and first.macs_per_cycle == second.macs_per_cycle:
+        low = high = value
+    elif ours.status == theirs.status == "estimated":
+        factor = exp(fitted(node, quantity).pairs)
+        low, high = value / factor, value * factor
     return Cost(
-        value=value, low=value / factor, high=value * factor, unit="1", source=f"{ours.source} / {theirs.source}",
+        value=value, low=min(low, value), high=max(high, value), unit="1",
+        source=f"{ours.source} / {theirs.source}",
         status=min(ours.status, theirs.status, key=("estimated", "tested", "proved").index),
     )  # fmt: skip
 

@@ -91,6 +91,7 @@ class MacPE:
             object.__setattr__(self, "accumulator", self._default_accumulator())
         if isinstance(self.accumulator, nf.Aligned) and self.lanes == 1:
             object.__setattr__(self, "lanes", self.accumulator.terms)
+        self._check_zero_points()
         if self.edge_every is not None and self.edge_accumulator is None:
             object.__setattr__(self, "edge_accumulator", nf.FloatChain("float32"))
         _ = self.wiring.register_bits  # refuses what there are no wires for, Exact() without max_terms too
@@ -205,12 +206,14 @@ class MacPE:
         """Energy of one cycle in which all lanes work, glitches included; without edge units.
 
         operands: "uniform", "normal", "student_t" or "weight_held" (hwsim.pe.stimulus says what they are), or a pair of
-        matrices (a, b) of shapes (m, k) and (k, n), a model's own tensors say, that are rounded to the formats.
+        matrices (a, b) of shapes (m, k) and (k, n), a model's own tensors say, that are quantised to the PE's formats,
+        scales included, and read as an output-stationary PE reads them.
         """
         what, node = self.wiring, technology(tech).name
         if isinstance(operands, str):
             return _energy(what, node, operands)
-        return price.energy_pj(self.module(), node, series(what, operands), normal=series(what, "normal"))
+        own = series(what, operands, (self.a_format, self.b_format))
+        return price.energy_pj(self.module(), node, own, normal=series(what, "normal"))
 
     def leakage_mw(self, tech: str | Technology) -> Cost:
         """Static power of the cell."""
@@ -286,6 +289,20 @@ class MacPE:
     def _scales(self) -> tuple[Scales, Scales]:
         return scales_of(self.a_format), scales_of(self.b_format)
 
+    def _check_zero_points(self) -> None:
+        """Raise for zero points that there are no units for (hwsim.pe.edge)."""
+        offsets = [scales.offset for scales in self._scales() if scales.offset is not None]
+        if len(offsets) > 1:
+            raise ValueError(
+                f"MacPE: {called(self.a_format)} x {called(self.b_format)}: there are units for a zero point on one "
+                "side; make one of them symmetric"
+            )
+        tables = [fmt for fmt in (self.a_format, self.b_format) if isinstance(nf.element_of(fmt), nf.Codebook)]
+        if offsets and tables:
+            raise TypeError(
+                f"MacPE: beside a zero point the other side's elements are summed; {called(tables[0])} is a table"
+            )
+
     def _check_operand(self, side: str, fmt: nf.Format) -> None:
         """Raise what keeps a format from being an operand, under its name."""
         try:
@@ -302,6 +319,8 @@ class MacPE:
     def _default_accumulator(self) -> nf.Accumulator:
         a, b = self._factor(self.a_format), self._factor(self.b_format)
         terms = self.edge_every or MAX_TERMS
+        if self.specials == "full":  # only a float register holds them
+            return nf.FloatChain("float32")
         object.__setattr__(self, "accumulator", nf.Exact(max_terms=terms))
         bits = self.wiring.register_bits
         integers = isinstance(a, nf.FixedPoint) and isinstance(b, nf.FixedPoint)

@@ -1,11 +1,12 @@
 """Operands for energies, by name or as a user's own matrices: patterns of a multiply-accumulate's ports over time.
 
 series(what, "normal")          # as hwsim.pe.stimulus draws them
-series(what, (a, b))            # a: (m, k), b: (k, n), any numbers: rounded to the formats, k after k of drawn outputs
+series(what, (a, b))            # a: (m, k), b: (k, n), any numbers: quantised, k after k of drawn outputs
 """
 
 from __future__ import annotations
 
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
@@ -23,9 +24,10 @@ Matrices = tuple[ArrayLike, ArrayLike]
 SEED = 20261122
 
 
-def series(what: Mac, operands: Operands | Matrices) -> Series:
+def series(what: Mac, operands: Operands | Matrices, stored: tuple[nf.Format, nf.Format] | None = None) -> Series:
     """Patterns of every port for as many cycles as an energy looks at.
 
+    stored: the operands' formats with their scales, under which matrices are quantised; None: what.a and what.b.
     Raises ValueError for other names, and for matrices whose k differ or that are no matrices of finite numbers.
     """
     if isinstance(operands, str):
@@ -37,34 +39,62 @@ def series(what: Mac, operands: Operands | Matrices) -> Series:
         return _named(what, operands)
     if not isinstance(operands, tuple) or len(operands) != 2:
         raise ValueError(f"energy_pj: operands are a name or a pair (a, b) of matrices, got {type(operands).__name__}")
-    a, b = (np.asarray(x, np.float64) for x in operands)
+    a, b = (_numbers(x) for x in operands)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0] or not a.size or not b.size:
         raise ValueError(f"energy_pj: operands must have shapes (m, k) and (k, n), got {a.shape} and {b.shape}")
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         raise ValueError("energy_pj: operands must be finite; remove or replace infinities and NaN")
-    return _drawn(what, a, b)
+    formats = (what.a, what.b) if stored is None else stored
+    return _drawn(what, _codes_of(formats[0], a), _codes_of(formats[1], b.T))
+
+
+def _numbers(x: object) -> NDArray[np.float64]:
+    """A matrix as float64; tensors too."""
+    if hasattr(x, "detach"):
+        x = x.detach().double().cpu().numpy()
+    array = np.asarray(x)
+    if array.dtype.kind not in "iufb" and array.dtype.name != "bfloat16":
+        raise ValueError(f"energy_pj: operands must be matrices of real numbers, got dtype {array.dtype}")
+    return array.astype(np.float64)
+
+
+def _codes_of(fmt: nf.Format, rows: NDArray[np.float64]) -> NDArray[Any]:
+    """Codes of the elements of rows along k. [rows, k]"""
+    if isinstance(fmt, nf.Scaled):
+        found = nf.encode(rows.astype(np.float32), fmt, axis=1, pad=True).codes
+        return np.asarray(found).reshape(len(rows), -1)[:, : rows.shape[1]]
+    return np.asarray(nf.encode_codes(fmt, rows, nf.Cast(overflow="saturate_finite")))  # type: ignore[arg-type]
 
 
 @lru_cache(maxsize=512)
 def _named(what: Mac, operands: Operands) -> Series:
-    return stimulus(what, operands, STREAMS * CYCLES - 1)
+    found = stimulus(what, operands, STREAMS * CYCLES - 1)
+    for row in found.values():
+        row.setflags(write=False)  # it is handed out again
+    return found
 
 
-def _drawn(what: Mac, a: NDArray[np.float64], b: NDArray[np.float64]) -> Series:
-    """64 outputs (i, j), and of each as many consecutive steps of k as a stretch has, from a drawn step on."""
+def _drawn(what: Mac, a: NDArray[Any], b: NDArray[Any]) -> Series:
+    """64 stretches: drawn outputs (i, j) one after another, each from its first step of k to its last.
+
+    a [m, k], b [n, k]: codes. A stretch begins in the middle of its first output. Terms that the last step lacks are
+    code 0.
+    """
     rng = np.random.default_rng(SEED)
-    steps = max(a.shape[1] // what.lanes, 1)
-    rows, columns = rng.integers(a.shape[0], size=STREAMS), rng.integers(b.shape[1], size=STREAMS)
-    first = rng.integers(max(steps - CYCLES, 0) + 1, size=STREAMS)
-    step = (first[:, None] + np.arange(CYCLES)) % steps
-    k = (step[:, :, None] * what.lanes + np.arange(what.lanes)) % a.shape[1]
-    codes = [
-        np.asarray(nf.encode_codes(fmt, x, nf.Cast(overflow="saturate_finite"))).astype(object)
-        for fmt, x in ((what.a, a[rows[:, None, None], k]), (what.b, b[k, columns[:, None, None]]))
-    ]
+    lanes, steps = what.lanes, -(-a.shape[1] // what.lanes)
+    a, b = (np.pad(x, ((0, 0), (0, steps * lanes - x.shape[1]))).reshape(len(x), steps, lanes) for x in (a, b))
+    at = rng.integers(steps, size=(STREAMS, 1)) + np.arange(CYCLES)  # steps since the first output's first
+    step, output = at % steps, at // steps
+    rows, columns = (rng.integers(len(x), size=(STREAMS, int(output.max()) + 1)) for x in (a, b))
+    stream = np.arange(STREAMS)[:, None]
     found = {
-        side: np.asarray(sum(row[..., lane] << (fmt.bits * lane) for lane in range(what.lanes))).reshape(-1)
-        for side, fmt, row in zip("ab", (what.a, what.b), codes, strict=True)
+        side: np.asarray(
+            sum(codes[..., lane].astype(object) << (fmt.bits * lane) for lane in range(lanes)), object
+        ).reshape(-1)
+        for side, fmt, codes in (
+            ("a", what.a, a[rows[stream, output], step]),
+            ("b", what.b, b[columns[stream, output], step]),
+        )
     }
     random = {name: row for name, row in _named(what, "normal").items() if name == "random"}
     return found | {"clear": (step == 0).astype(np.int64).reshape(-1)} | random
@@ -95,7 +125,8 @@ def sums(what: Mac, register: nf.Minifloat | int, unit: int, terms: int) -> NDAr
     values = rng.standard_normal(STREAMS * CYCLES) * deviation
     if isinstance(register, nf.Minifloat):
         return np.asarray(nf.encode_codes(register, values, nf.Cast(overflow="saturate_finite")))
-    whole = [int(x) for x in np.rint(np.ldexp(values, -unit)).tolist()]
+    scale = Fraction(2) ** unit
+    whole = [round(Fraction(x) / scale) for x in values.tolist()]
     most = (1 << (register - 1)) - 1
     return np.array([min(max(x, -most - 1), most) % (1 << register) for x in whole], object)
 

@@ -40,7 +40,14 @@ def operands_of(what: Mac, operands: Operands, count: int, rng: np.random.Genera
     b = kept(codes(what.b, operands, (count, what.lanes), rng), operands)
     found = {"a": side_by_side(a, what.a.bits), "b": side_by_side(b, what.b.bits), "clear": starts(count)}
     width = draws(what) * what.lanes
-    return found | ({"random": rng.integers(0, 1 << width, count)} if width else {})
+    return found | ({"random": _random(rng, width, count)} if width else {})
+
+
+def _random(rng: np.random.Generator, width: int, count: int) -> NDArray[Any]:
+    """Integers of any width."""
+    if width <= 62:
+        return np.asarray(rng.integers(0, 1 << width, count))
+    return np.array([int.from_bytes(rng.bytes(width // 8 + 1), "little") % (1 << width) for _ in range(count)], object)
 
 
 def check_operands(operands: str) -> None:

@@ -19,13 +19,13 @@ from hwsim.technology.tables import added, load
 Quantity = Literal["area", "energy", "delay"]
 # Gates of a module as `gate_terms` counts them: a chain's full adders are one adder's, a tree's compress columns.
 GATE_TERMS = ("and", "xor", "mux", "chain", "tree")
-ENERGY_TERMS = ("settled", "glitches", "flip_flop")
+ENERGY_TERMS = ("settled", "glitches", "flip_flop", "held")
 TERMS = {
     "gates": GATE_TERMS,
     "area": GATE_TERMS,
     "delay": PATH_TERMS,
     "energy": ENERGY_TERMS,
-    "zero_delay": ("settled", "flip_flop"),
+    "zero_delay": ("settled", "flip_flop", "held"),
 }
 
 
@@ -64,8 +64,10 @@ def _node(node: str) -> dict[str, Any]:
 def fitted(node: str, quantity: str) -> Fitted:
     """node: a technology, or cmos_gates, whose quantity is "gates"."""
     held = _node(node)[quantity]
+    found = np.array([held["coefficients"][term] for term in TERMS[quantity]])
+    found.setflags(write=False)
     return Fitted(
-        coefficients=np.array([held["coefficients"][term] for term in TERMS[quantity]]),
+        coefficients=found,
         clocked=held["interval_clocked"],
         combinational=held["interval_combinational"] or held["interval_clocked"],
         median=held["median"],

@@ -89,16 +89,18 @@ def add_technology(path: str | Path) -> Technology:
     name = file.stem
     if name in technologies() or name == GATES:
         raise ValueError(f"add_technology: {name!r} is a shipped technology; give the file another name")
-    table = json.loads(file.read_text(encoding="utf-8"))
+    try:
+        table = json.loads(file.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"add_technology: {file} is no JSON: {error}") from None
     lacking = [key for key in ("rows", "library", "sha256", "nand2_um2", "voltage_v") if key not in table]
     if lacking:
         raise ValueError(
             f"add_technology: {file} has no {', '.join(lacking)}; write it with "
             "python -m hwsim.characterise --liberty PATH --driving-cell C --load-ff F --period-ps P --output TABLE"
         )
-    _added[name] = table
-    _rows.cache_clear()
-    _technology.cache_clear()
+    if _added.setdefault(name, table) != table:
+        raise ValueError(f"add_technology: there is another {name!r} in this process; give the file another name")
     return technology(name)
 
 

@@ -258,6 +258,72 @@ def test_energy_of_a_users_own_matrices() -> None:
     assert lanes.value > 0
 
 
+def test_scales_of_the_formats_are_applied_to_a_users_matrices() -> None:
+    """Elements under scales do not depend on the tensors' size."""
+    a, b = np.random.default_rng(2).standard_normal((2, 128, 128))
+    for names in (("int8:token", "int4:g128"), ("mxfp4", "mxfp4"), ("nvfp4", "nvfp4"), ("bfloat16", "nf4:b64")):
+        pe = hw.MacPE(*names)
+        small, large = (pe.energy_pj("gt2n", (a, scale * b)).value for scale in (1.0, 2.0**6))
+        assert small == pytest.approx(large, rel=0.02)
+    assert (
+        hw.MacPE("int8:token", "int8:channel").energy_pj("gt2n", (a, b)).value
+        > 2 * hw.MacPE("int8", "int8").energy_pj("gt2n", (a, b)).value
+    ), "without a scale the same numbers are -2 .. 2"
+
+
+def test_short_matrices_give_new_sums_and_every_term_counts() -> None:
+    pe = hw.MacPE("int8", "int8", accumulator=nf.Integer(30), lanes=4)
+    idle = pe.energy_pj("gt2n", (np.zeros((8, 7)), np.zeros((7, 8)))).value
+    a, b = 30 * np.random.default_rng(3).standard_normal((2, 64, 64))
+    for k in (1, 3, 4, 7):
+        assert pe.energy_pj("gt2n", (a[:, :k], b[:k])).value > 1.3 * idle, k
+    tail = np.zeros((64, 7))
+    tail[:, 4:] = a[:, :3]
+    assert pe.energy_pj("gt2n", (tail, b[:7])).value > 1.2 * idle
+
+
+def test_tensors_are_matrices_too() -> None:
+    torch = pytest.importorskip("torch", reason="needs torch")
+    a, b = torch.randn(4, 64, dtype=torch.bfloat16), torch.randn(64, 4, requires_grad=True)
+    assert hw.MacPE("e4m3fn", "e4m3fn").energy_pj("gt2n", (a, b)).value > 0
+
+
+def test_a_series_that_is_handed_out_again_cannot_be_written_to() -> None:
+    from hwsim.pe.series import series
+
+    with pytest.raises(ValueError, match="read-only"):
+        series(hw.MacPE("int8", "int8").wiring, "normal")["a"][0] = 1
+
+
+def test_two_pes_are_compared_in_pairs() -> None:
+    int8, int4 = hw.MacPE("int8", "int8"), hw.MacPE("int4", "int4")
+    found = hw.compare_pes(int4, int8)
+    assert found.verdict == "better"
+    assert set(found.ratios) == set(TECHNOLOGIES)
+    for name in TECHNOLOGIES:
+        rows = hw.technology(name).rows
+        ratio = rows["mac_int4_int4_fixed32"].area_um2 / rows["mac_int8_int8_fixed32"].area_um2
+        assert found.ratios[name].value == pytest.approx(ratio)
+    assert hw.compare_pes(int8, int4).verdict == "worse"
+    near = hw.MacPE("int8", "int8", accumulator=nf.Integer(31))
+    assert hw.compare_pes(near, int8, "energy").verdict == "undecided"
+    inverse = (
+        hw.compare_pes(int8, near, "energy", tech="gt2n").ratio,
+        hw.compare_pes(near, int8, "energy", tech="gt2n").ratio,
+    )
+    assert inverse[0].low == pytest.approx(1 / inverse[1].high)
+    same = hw.compare_pes(*(hw.MacPE(name, "int7") for name in ("int7:token", "int7:symmetric")))
+    assert (same.ratio.low, same.ratio.high) == (1.0, 1.0), "scales do not change the cell"
+    lanes = hw.MacPE("int8", "int8", accumulator=nf.Integer(32), lanes=4)
+    assert hw.compare_pes(lanes, int8).verdict == "better", "a tree shares its register"
+    with pytest.raises(ValueError, match="quantity must be one of area, energy, delay, got 'power'"):
+        hw.compare_pes(int8, int4, "power")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="takes two MacPEs, got 'int8'"):
+        hw.compare_pes(int8, "int8")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="tech is empty"):
+        hw.compare_pes(int8, int4, tech=[])
+
+
 @pytest.mark.parametrize(
     ("operands", "message"),
     [
@@ -356,7 +422,8 @@ def test_a_pe_is_hashable_and_rebuilt_by_its_repr() -> None:
         ({"multiplier": "mitchell"}, "there are wires for ExactProduct, ShiftOnly"),
         ({"accumulator": "hopper"}, "MacPE: no accumulator is called 'hopper'; near names"),
         ({"accumulator": "hopper_fp8", "lanes": 4}, "takes 32 products, got lanes=4"),
-        ({"specials": "full"}, "holds no infinity and no NaN"),
+        ({"a": "uint4:g128:asym", "b": "uint4:g128:asym"}, "there are units for a zero point on one side"),
+        ({"specials": "full", "accumulator": nf.Integer(32)}, "holds no infinity and no NaN"),
         ({"lanes": 0}, "needs lanes >= 1 and stages 0..3, got lanes=0"),
         ({"stages": 4}, "needs lanes >= 1 and stages 0..3, got lanes=1, stages=4"),
         ({"stages": -1}, "stages=-1"),
@@ -367,7 +434,7 @@ def test_a_pe_is_hashable_and_rebuilt_by_its_repr() -> None:
 )
 def test_nonsense_is_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        hw.MacPE("int8", "int8", **arguments)
+        hw.MacPE(**{"a": "int8", "b": "int8", **arguments})
 
 
 @pytest.mark.parametrize(
