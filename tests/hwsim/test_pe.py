@@ -267,7 +267,7 @@ def test_scales_of_the_formats_are_applied_to_a_users_matrices() -> None:
         assert small == pytest.approx(large, rel=0.02)
     assert (
         hw.MacPE("int8:token", "int8:channel").energy_pj("gt2n", (a, b)).value
-        > 2 * hw.MacPE("int8", "int8").energy_pj("gt2n", (a, b)).value
+        > 1.5 * hw.MacPE("int8", "int8").energy_pj("gt2n", (a, b)).value
     ), "without a scale the same numbers are -2 .. 2"
 
 
