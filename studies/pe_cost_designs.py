@@ -100,14 +100,17 @@ class Ratio:
     by_library: Mapping[str, float]
 
 
-def over_libraries(each: Callable[[str], tuple[float, float, Status]]) -> Ratio:
-    """The interval of a ratio: of every library's. each: value, the factor it is known within, status."""
+Known = tuple[float, float, float, Status]  # value, low, high, how well it is known
+
+
+def over_libraries(each: Callable[[str], Known]) -> Ratio:
+    """The interval of a ratio: of every library's."""
     values, lows, highs, statuses = {}, [], [], []
     for node in technologies():
-        value, factor, status = each(node)
+        value, low, high, status = each(node)
         values[node] = value
-        lows.append(value / factor)
-        highs.append(value * factor)
+        lows.append(low)
+        highs.append(high)
         statuses.append(status)
     middle = exp(sum(log(value) for value in values.values()) / len(values))
     return Ratio(
@@ -125,11 +128,14 @@ def pairs(node: str, quantity: Quantity) -> float:
 def ratio(first: Design, second: Design, quantity: Quantity) -> Ratio:
     """first / second, a multiply-accumulate each; the errors of two estimates are told together."""
 
-    def each(node: str) -> tuple[float, float, Status]:
-        sides = [design.figure(node, quantity) for design in (first, second)]
-        guessed = all(side.status == "estimated" for side in sides)
-        factor = exp(pairs(node, quantity)) if guessed else 1 + max(side.error for side in sides)
-        return sides[0].value / sides[1].value, factor, min((side.status for side in sides), key=STATUSES.index)
+    def each(node: str) -> Known:
+        ours, theirs = (design.figure(node, quantity) for design in (first, second))
+        value, status = ours.value / theirs.value, min(ours.status, theirs.status, key=STATUSES.index)
+        if ours.status == theirs.status == "estimated":
+            factor = exp(pairs(node, quantity))
+            return value, value / factor, value * factor, status
+        low, high = (1 - ours.error) / (1 + theirs.error), (1 + ours.error) / (1 - theirs.error)
+        return value, value * low, value * high, status
 
     return over_libraries(each)
 
@@ -150,8 +156,9 @@ def ratio_of_leaves(
 ) -> Ratio:
     """Parts of two units, or two parts of one: estimated."""
 
-    def each(node: str) -> tuple[float, float, Status]:
+    def each(node: str) -> Known:
         ours, theirs = (leaves(unit, node, quantity, wanted) for unit, wanted in (first, second))
-        return ours / theirs, exp(pairs(node, quantity)), "estimated"
+        factor = exp(pairs(node, quantity))
+        return ours / theirs, ours / theirs / factor, ours / theirs * factor, "estimated"
 
     return over_libraries(each)
