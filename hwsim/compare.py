@@ -38,12 +38,14 @@ def energy_ratio(report: Report, base: Report) -> Cost:
         raise ValueError(f"energy_ratio: pairs reports of one node, got {_text(nodes[0])} and {_text(nodes[1])}")
     _check_prices(report, base)
     memories = _memory_factors(ours, theirs)
+    # A name leaves out roundings; two designs of one name have prices of their own.
+    same = report.accelerator == base.accelerator and report.prices == base.prices
     value = _total(ours, dict.fromkeys(memories, 1.0), 1.0, 0) / _total(theirs, dict.fromkeys(memories, 1.0), 1.0, 0)
     ratios = []
     for ends in product(*memories.values()):
         factors = dict(zip(memories, ends, strict=True))
         for common, mine, yours in product((1 / LEFT_OUT, LEFT_OUT), (-1, 1), (-1, 1)):
-            if mine != yours and report.accelerator == base.accelerator:
+            if mine != yours and same:
                 continue  # one design has one error
             ratios.append(_total(ours, factors, common, mine) / _total(theirs, factors, common, yours))
     return Cost(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import formats as nf
 import hwsim as hw
 
 GEMM = hw.Gemm(m=256, k=1024, n=1024)
@@ -18,6 +19,19 @@ def test_a_design_against_itself_is_exactly_one() -> None:
     report = hw.estimate(GEMM, chip("e4m3fn", "e4m3fn"))
     ratio = hw.energy_ratio(report, report)
     assert (ratio.low, ratio.value, ratio.high) == (1.0, 1.0, 1.0)
+
+
+def test_two_designs_of_one_name_are_two() -> None:
+    """Names do not say what a codebook is looked up in."""
+    grids = [
+        hw.SystolicArray(hw.MacPE("nf4", "nf4", operand_format=fmt, accumulator=nf.FloatChain("float32")), 8, 8)
+        for fmt in ("e4m3fn", "bfloat16")
+    ]
+    chips = [hw.Accelerator(array=grid, technology="ihp130", clock_hz=10e6) for grid in grids]
+    reports = [hw.estimate(GEMM, one) for one in chips]
+    assert reports[0].accelerator == reports[1].accelerator
+    ratio = hw.energy_ratio(*reports)
+    assert ratio.low < ratio.value < ratio.high
 
 
 def test_pairing_is_narrower_than_dividing_and_holds_the_value() -> None:
