@@ -175,11 +175,18 @@ class Accelerator:
 
     @property
     def assumptions(self) -> tuple[str, ...]:
-        """What figures of the vector unit rest on, where they are assumed."""
+        """What figures of the vector unit rest on, where they are assumed, and a clock that is faster than the PEs."""
         vector, _, _ = self.levels
         costs = (vector.energy_pj_per_operation, vector.area_um2)
         sources = dict.fromkeys(cost.source for cost in costs if cost is not None and "assumed" in cost.source)
-        return tuple(f"vector unit: {source}" for source in sources)
+        lines = [f"vector unit: {source}" for source in sources]
+        allowed = 1e9 / max(period_ns(array, self.tech) for array in self.arrays)
+        if self.clock > 1.001 * allowed:
+            lines.append(
+                f"assumed: a clock of {self.clock / 1e6:.4g} MHz, above the {allowed / 1e6:.4g} MHz at which the "
+                "arrays run as priced; what it takes to get there is not priced"
+            )
+        return tuple(lines)
 
     def array_for(self, a: nf.Format | str, b: nf.Format | str) -> SystolicArray:
         """The first array whose PE takes operands of these formats. Raises ValueError naming both and what there is."""

@@ -167,6 +167,12 @@ def test_one_accelerators_memory_is_not_anothers() -> None:
     assert hw.estimate(gemm, large).energy_pj == before
 
 
+def test_a_clock_above_the_pes_is_said() -> None:
+    assert "above the" in str(hw.estimate(hw.Gemm(8, 8, 8), chip(clock_hz=1e9)))
+    assert "above the" not in str(hw.estimate(hw.Gemm(8, 8, 8), chip(clock_hz=50e6)))
+    assert "above the" not in str(hw.estimate(hw.Gemm(8, 8, 8), chip()))
+
+
 def test_register_counts_by_hand() -> None:
     # 2 x 2 weight stationary, m=3, k=2, n=2: one fold. Each of 12 MACs passes 8 bits on; loading shifts 4 registers of
     # 8 bits for 2 cycles; the 6 words of A wait half a cycle on average.
