@@ -33,31 +33,65 @@ def mark(kind: Array, inputs: Array, outputs: Array, driven: Array) -> Array:
 
 
 @kernel
-def hashes(kind: Array, inputs: Array, given: int, states: Array, patterns: Array) -> Array:
-    """A hash of what each node is on the patterns, and whether the node is turned for it to start with a 0. [n, 2]
-
-    patterns [sources, words]: of the inputs, then of the registers.
-    """
+def _evaluate(kind: Array, inputs: Array, given: int, states: Array, patterns: Array) -> Array:
+    """What every node is on the patterns. [n, words]. Kinds are told apart outside the loops over words."""
     count, words = len(kind), patterns.shape[1]
     value = np.zeros((count, words), np.uint64)
     value[1 : given + 1] = patterns[:given]
     for place in range(len(states)):
         value[states[place]] = patterns[given + place]
     ones = ~np.uint64(0)
+    for node in range(count):
+        this = kind[node]
+        if this < FIRST_GATE:
+            continue
+        x = ones if inputs[node, 0] & 1 else np.uint64(0)
+        y = ones if inputs[node, 1] & 1 else np.uint64(0)
+        z = ones if inputs[node, 2] & 1 else np.uint64(0)
+        a, b, c = value[inputs[node, 0] >> 1], value[inputs[node, 1] >> 1], value[inputs[node, 2] >> 1]
+        made = value[node]
+        if this == AND:
+            for word in range(words):
+                made[word] = (a[word] ^ x) & (b[word] ^ y)
+        elif this == XOR:
+            for word in range(words):
+                made[word] = a[word] ^ x ^ b[word] ^ y
+        elif this == MUX:
+            for word in range(words):
+                select = a[word] ^ x
+                made[word] = (select & (b[word] ^ y)) | (~select & (c[word] ^ z))
+        elif this in (SUM, TOTAL):
+            for word in range(words):
+                made[word] = a[word] ^ x ^ b[word] ^ y ^ c[word] ^ z
+        else:
+            for word in range(words):
+                first, second = a[word] ^ x, b[word] ^ y
+                made[word] = (first & second) | ((c[word] ^ z) & (first | second))
+    return value
+
+
+@kernel
+def hashes(kind: Array, inputs: Array, given: int, states: Array, patterns: Array) -> Array:
+    """A hash of what each node is on the patterns, and whether the node is turned for it to start with a 0. [n, 2]
+
+    patterns [sources, words]: of the inputs, then of the registers.
+    """
+    value = _evaluate(kind, inputs, given, states, patterns)
+    count, words = value.shape
+    ones, half = ~np.uint64(0), np.uint64(0xFFFFFFFF)
+    key = np.zeros(words, np.uint64)
+    for word in range(words):
+        key[word] = np.uint64(word + 1) * np.uint64(0x9E3779B97F4A7C15)
+        key[word] ^= (key[word] >> np.uint64(31)) * np.uint64(0xBF58476D1CE4E5B9)
     found = np.zeros((count, 2), np.uint64)
     for node in range(count):
-        if kind[node] >= FIRST_GATE:
-            a, b, c = inputs[node, 0] >> 1, inputs[node, 1] >> 1, inputs[node, 2] >> 1
-            x = ones if inputs[node, 0] & 1 else np.uint64(0)
-            y = ones if inputs[node, 1] & 1 else np.uint64(0)
-            z = ones if inputs[node, 2] & 1 else np.uint64(0)
-            for word in range(words):
-                value[node, word] = _gate(kind[node], value[a, word] ^ x, value[b, word] ^ y, value[c, word] ^ z)
         turned = ones if value[node, 0] & np.uint64(1) else np.uint64(0)
-        mixed = np.uint64(0)
+        row = value[node]
+        mixed = np.uint64(0)  # halves of each word, each with its key, multiplied and added: no chain from word to word
         for word in range(words):
-            mixed = (mixed ^ (value[node, word] ^ turned)) * np.uint64(0x9E3779B97F4A7C15)
-            mixed ^= mixed >> np.uint64(29)
+            seen = row[word] ^ turned
+            low, high = (seen + key[word]) & half, ((seen >> np.uint64(32)) + (key[word] >> np.uint64(32))) & half
+            mixed += low * high
         found[node, 0] = mixed
         found[node, 1] = turned & np.uint64(1)
     return found
@@ -66,24 +100,12 @@ def hashes(kind: Array, inputs: Array, given: int, states: Array, patterns: Arra
 @kernel
 def stepped(kind: Array, inputs: Array, given: int, states: Array, driven: Array, patterns: Array) -> Array:
     """What the registers take after a cycle on the patterns. [states, words]"""
-    count, words = len(kind), patterns.shape[1]
-    value = np.zeros((count, words), np.uint64)
-    value[1 : given + 1] = patterns[:given]
-    for place in range(len(states)):
-        value[states[place]] = patterns[given + place]
+    value = _evaluate(kind, inputs, given, states, patterns)
     ones = ~np.uint64(0)
-    for node in range(count):
-        if kind[node] >= FIRST_GATE:
-            a, b, c = inputs[node, 0] >> 1, inputs[node, 1] >> 1, inputs[node, 2] >> 1
-            x = ones if inputs[node, 0] & 1 else np.uint64(0)
-            y = ones if inputs[node, 1] & 1 else np.uint64(0)
-            z = ones if inputs[node, 2] & 1 else np.uint64(0)
-            for word in range(words):
-                value[node, word] = _gate(kind[node], value[a, word] ^ x, value[b, word] ^ y, value[c, word] ^ z)
-    found = np.zeros((len(driven), words), np.uint64)
+    found = np.zeros((len(driven), value.shape[1]), np.uint64)
     for place in range(len(driven)):
         turned = ones if driven[place] & 1 else np.uint64(0)
-        for word in range(words):
+        for word in range(value.shape[1]):
             found[place, word] = value[driven[place] >> 1, word] ^ turned
     return found
 
