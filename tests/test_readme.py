@@ -154,3 +154,12 @@ def test_the_cost_of_arithmetic_is_the_committed_run() -> None:
     most = max(float(str(row["beyond_mib"])) for row in memory)
     assert f"a product of {shape} takes at most {most:.0f} MiB beyond its operands and result" in text
     assert "`python -m studies arithmetic_cost`" in text
+
+
+def test_what_is_said_of_claims_is_the_committed_run() -> None:
+    rows = read_csv(ROOT / "studies/results/pe_cost_claims.csv").rows
+    ours = {(row["case"], row["quantity"]): row["ours"] for row in rows if str(row["claim"]).startswith("FP8")}
+    text = " ".join(TEXT.split())
+    assert f"an exact e4m3 MAC takes {ours['e4m3fn, exact register', 'area']:.1f} times the area of int8's" in text
+    assert ours["e4m3fn, exact register", "energy"] < 1, "and less energy"
+    assert round(float(ours["e4m3fn, float32 register", "area"])) == 2, "with a float32 register, twice the area"

@@ -43,10 +43,14 @@ def about(listed: Listed) -> dict[str, Any]:
     return {"family": listed.family, "terms": int(listed.terms) if listed.terms.denominator == 1 else str(listed.terms)}
 
 
-def leaf_row(leaf: Leaf) -> dict[str, Any]:
-    """One leaf alone."""
+def leaf_row(leaf: Leaf, held: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """One leaf alone; `held` where that is a row of the same Verilog."""
     module = alone(leaf)
+    source = hashlib.sha256(verilog(module).encode()).hexdigest()
+    if held is not None and held.get("source") == source:
+        return dict(held)
     return {
+        "source": source,
         "kind": leaf.kind,
         "parameters": _texts(leaf),
         **_gates(synthesise(verilog(module), module.name, CmosGates())),
@@ -82,7 +86,7 @@ def table(
         "script": list(made.script),
         "rows": rows,
         "leaves": {
-            name: known["leaves"].get(name) or leaf_row(leaf)
+            name: leaf_row(leaf, known["leaves"].get(name))
             for name, leaf in sorted(parts.items())
             if leaves and leaf.kind != "register"
         },
