@@ -17,6 +17,7 @@ from typing import Any
 
 from hwsim.rtl.models import YOSYS_CELLS
 from hwsim.rtl.netlist import ONE, ZERO, Cell, Netlist
+from hwsim.rtl.ripple import ripple
 
 Row = list[int]
 Pins = Mapping[str, Row]
@@ -139,13 +140,8 @@ class _Gates:
         return rows[0]
 
     def add(self, a: Row, b: Row, carry: int = ZERO) -> Row:
-        """The sum modulo the rows' width: a ripple of full adders."""
-        total = []
-        for x, y in zip(a, b, strict=True):
-            half = self.differ(x, y)
-            total.append(self.differ(half, carry))
-            carry = self.either(self.both(x, y), self.both(half, carry))
-        return total
+        """The sum modulo the rows' width."""
+        return ripple(self, a, b, carry)
 
     def drive(self, nets: Sequence[int], values: Sequence[int]) -> None:
         """The netlist's own nets get these values."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from hwsim.rtl.boolean import Tree
 from hwsim.rtl.levelise import Levelised
 from hwsim.rtl.netlist import ONE, ZERO
+from hwsim.rtl.ripple import ripple
 
 FALSE = 0
 TRUE = 1
@@ -49,13 +50,8 @@ class Graph:
         return self.either(self.both(condition, yes), self.both(condition ^ 1, no))
 
     def add(self, a: Sequence[int], b: Sequence[int], carry: int = FALSE) -> list[int]:
-        """Sum of two equally wide numbers, least significant bit first, modulo their width: a ripple of full adders."""
-        total = []
-        for x, y in zip(a, b, strict=True):
-            half = self.differ(x, y)
-            total.append(self.differ(half, carry))
-            carry = self.either(self.both(x, y), self.both(half, carry))
-        return total
+        """Sum of two equally wide numbers, least significant bit first, modulo their width."""
+        return ripple(self, a, b, carry)
 
     def copy(self, levelised: Levelised, literals: Mapping[int, int]) -> dict[int, int]:
         """Literals of all nets of a netlist, given those of its inputs and of its registers' states."""
