@@ -12,12 +12,14 @@ from hwsim.accelerator import Accelerator, VectorUnit, assumed_vector_unit
 from hwsim.array import Gemm, SystolicArray
 from hwsim.compare import energy_ratio
 from hwsim.cost import Cost, Scaling
-from hwsim.estimate import estimate, estimate_many, gemm_columns, gemm_report, setting
+from hwsim.estimates import estimate, estimate_many, gemm_report
 from hwsim.memory import Memory, lpddr5, sram
 from hwsim.pe import MacPE
 from hwsim.pe.compare import Comparison, compare_pes
 from hwsim.report import Report, Unpriced, parallel
+from hwsim.settings import setting
 from hwsim.simulator import SimulationResult, simulate
+from hwsim.sweep import gemm_columns
 from hwsim.technology import Technology, add_technology, technologies, technology
 from hwsim.traffic import stored_bits
 from hwsim.vector import vector_report

@@ -12,7 +12,9 @@ from numbers import Real
 
 import formats as nf
 from hwsim.array import SystolicArray
-from hwsim.array_cost import array_area, array_leakage, mac_pe, period_ns
+from hwsim.array_clock import period_ns
+from hwsim.array_cost import array_area, array_leakage
+from hwsim.array_wiring import mac_pe
 from hwsim.cost import Cost
 from hwsim.memory import Memory, lpddr5, sram
 from hwsim.pe import MacPE

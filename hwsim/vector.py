@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hwsim.accelerator import Accelerator
-from hwsim.estimate import assumptions, chip_unpriced, setting, setting_area
 from hwsim.report import Report, Unpriced
+from hwsim.settings import assumptions, chip_unpriced, setting, setting_area
 
 
 def vector_report(

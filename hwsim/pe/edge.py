@@ -14,11 +14,12 @@ from functools import cache
 
 import formats as nf
 from hwsim.circuit import Bits, Build, Module, constant
-from hwsim.pe import fixed, floating
+from hwsim.pe import floating
 from hwsim.pe.multiply import product
 from hwsim.pe.number import Number, decoded, slug
 from hwsim.pe.papers import convert
 from hwsim.pe.rounded import rounded
+from hwsim.pe.row_sum import RowSum
 from hwsim.pe.scales import MAX_TERMS, Scales, edge_every
 from hwsim.primitives import log2_ceil
 
@@ -27,12 +28,11 @@ WIDEST_EXACT = 40  # bits of a product that is not rounded on the way
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ZeroPoint:
-    """fmt: of the zero point; side: "a" or "b"; other: the element of the other side, of which `terms` are summed."""
+    """fmt: of the zero point, an integer; side: "a" or "b"; other: the sum of the other side's elements."""
 
     side: str
     fmt: nf.Scalar
-    other: nf.Scalar
-    terms: int
+    other: RowSum
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,69 +61,72 @@ class Edge:
         kind = f"fixed{self.register}" if isinstance(self.register, int) else slug(self.register.name)
         unit = f"_unit{'m' if self.unit < 0 else ''}{abs(self.unit)}" if isinstance(self.register, int) else ""
         scales = "".join(f"_by_{slug(fmt.name)}" for fmt in self.scales)
-        zeros = "".join(f"_zero_{z.side}_{slug(z.fmt.name)}_{slug(z.other.name)}{z.terms}" for z in self.zero_points)
+        zeros = "".join(f"_zero_{z.side}_{slug(z.fmt.name)}_{z.other.name}" for z in self.zero_points)
         return f"{'block' if self.blocks else 'result'}_scale_{kind}{unit}{scales}{zeros}_to_{slug(self.total.name)}"
 
 
-def block_edge(a: Scales, b: Scales, register: nf.Minifloat | int, unit: int, total: nf.Minifloat) -> Edge | None:
-    """What is used once per block; None without block scales."""
+def block_edge(
+    a: Scales, b: Scales, register: nf.Minifloat | int, unit: int, total: nf.Minifloat, lanes: int = 1
+) -> Edge | None:
+    """What is used once per block; None without block scales. It has all zero points: one that is the same for a whole
+    row of k is still multiplied by elements under scales that change along k."""
     every = edge_every(a, b)
     if every is None:
         return None
     scales = tuple(side.block_scale for side in (a, b) if side.block_scale is not None)
-    zeros = _zero_points(a, b, every, whole=False)
+    zeros = _zero_points(a, b, every, register, lanes)
     return Edge(register=register, unit=unit, scales=scales, total=total, blocks=True, zero_points=zeros)
 
 
-def result_edge(a: Scales, b: Scales, register: nf.Minifloat | int, unit: int, total: nf.Minifloat) -> Edge | None:
+def result_edge(
+    a: Scales, b: Scales, register: nf.Minifloat | int, unit: int, total: nf.Minifloat, lanes: int = 1
+) -> Edge | None:
     """What is used once per result; None without scales that span the whole of k."""
     scales = tuple(side.result_scale for side in (a, b) if side.result_scale is not None)
     if not scales:
         return None
-    blocked = edge_every(a, b) is not None  # the result is then already a float
-    zeros = _zero_points(a, b, MAX_TERMS, whole=True)
-    register, unit = (total, 0) if blocked else (register, unit)
+    if edge_every(a, b) is not None:  # the result is then already a float, and corrected
+        return Edge(register=total, unit=0, scales=scales, total=total, blocks=False)
+    zeros = _zero_points(a, b, MAX_TERMS, register, lanes)
     return Edge(register=register, unit=unit, scales=scales, total=total, blocks=False, zero_points=zeros)
 
 
-def _zero_points(a: Scales, b: Scales, terms: int, *, whole: bool) -> tuple[ZeroPoint, ...]:
-    """Those of scales that span the whole of k, or of the others."""
-    sides = (("a", a, b), ("b", b, a))
-    return tuple(
-        ZeroPoint(side=name, fmt=side.offset, other=other.element, terms=terms)
-        for name, side, other in sides
-        if side.offset is not None and (side.block is None) == whole
-    )
+def _zero_points(a: Scales, b: Scales, terms: int, register: nf.Minifloat | int, lanes: int) -> tuple[ZeroPoint, ...]:
+    """Floats are summed in the PE's own kind of float register; integers, and floats beside a fixed one, exactly."""
+    found = []
+    for name, side, other in (("a", a, b), ("b", b, a)):
+        if side.offset is not None:
+            float_sum = isinstance(register, nf.Minifloat) and isinstance(other.element, nf.Minifloat)
+            how = RowSum(
+                element=other.element,
+                terms=terms,
+                lanes=lanes,
+                register=register if float_sum else None,  # type: ignore[arg-type]
+            )
+            found.append(ZeroPoint(side=name, fmt=side.offset, other=how))
+    return tuple(found)
 
 
 @cache
 def edge(what: Edge) -> Module:
-    """Ports: sum; scale0, scale1: codes; for a zero point of side a: zero_a, its code, and other_a, b's element of this
-    cycle, summed here; clear: 1 starts a new total, or new sums of elements. Gives total, or scaled."""
+    """Ports: sum; scale0, scale1: codes; for a zero point of side a: zero_a, its code, and row_sum_b, the sum of b's
+    elements (row_sum.py); with two zero points count, how many terms were summed; clear of block units: 1 starts a new
+    total. Gives total, or scaled."""
     m = Build(what.name)
     x = _number(m, what, m.input("sum", what.bits))
-    clear = m.input("clear", 1) if what.blocks or what.zero_points else None
-    addends = [x]
-    for zero in what.zero_points:
-        assert clear is not None
-        y = _correction(m, zero, clear)
-        if x.exponent is None and y.exponent is None and y.unit == x.unit and not isinstance(y.sign, Bits):
-            addends[0] = _less(m, f"less_{zero.side}", addends[0], y)
-        else:
-            addends.append(_negated(m, f"negated_{zero.side}", y))
-    addends = [floating.magnitude(m, f"size{place}", addend) for place, addend in enumerate(addends)]
+    clear = m.input("clear", 1) if what.blocks else None
+    addends = [floating.magnitude(m, f"size{place}", addend) for place, addend in enumerate(_corrected(m, what, x))]
     scales = [
         decoded(m, f"decode_scale{place}", fmt, m.input(f"scale{place}", fmt.bits))
         for place, fmt in enumerate(what.scales)
     ]
     found = [_scaled(m, f"scaled{place}", what, addend, scales) for place, addend in enumerate(addends)]
-    if not what.blocks:
+    if clear is None:
         value = convert.rounded(m, "round", what.total, found[0], low_only=False)
         for place, addend in enumerate(found[1:]):
             value = floating.float_add(m, f"correct{place}", what.total, "ties_to_even", value, addend)
         m.output("scaled", value)
         return m.done()
-    assert clear is not None
     total = m.register("total", what.total.bits)
     keep = m.leaf("keep", "inverter", width=1, a=clear)
     value = m.leaf("cleared", "and_gate", width=total.width, a=total, b=keep.repeat(total.width))
@@ -140,17 +143,29 @@ def _number(m: Build, what: Edge, row: Bits) -> Number:
     return decoded(m, "decode_sum", what.register, row)
 
 
-def _correction(m: Build, zero: ZeroPoint, clear: Bits) -> Number:
-    """The zero point times the sum of the other side's elements so far."""
-    element = decoded(m, f"decode_other_{zero.side}", zero.other, m.input(f"other_{zero.side}", zero.other.bits))
-    placed = fixed.placed(m, f"place_{zero.side}", element, None)
-    width = placed.row.width + log2_ceil(zero.terms) + (placed.sign is not None or not placed.signed)
-    held = m.register(f"row_sum_{zero.side}", width)
-    following = fixed.accumulate(m, f"sum_{zero.side}", held, placed, clear)
-    m.drive(f"row_sum_{zero.side}", following)
-    total = Number(significand=held, signed=True, below_zero=held[-1], unit=element.unit + element.low, zeros=width - 1)
-    point = decoded(m, f"decode_zero_{zero.side}", zero.fmt, m.input(f"zero_{zero.side}", zero.fmt.bits))
-    return product(m, f"zero_product_{zero.side}", total, point)
+def _corrected(m: Build, what: Edge, x: Number) -> list[Number]:
+    """What is left of the sum without its zero points; as several addends where they have no common unit.
+
+    sum((a - za) * (b - zb)) = sum(a * b) - zb * sum(a) - za * (sum(b) - terms * zb).
+    """
+    points = {
+        zero.side: decoded(m, f"decode_zero_{zero.side}", zero.fmt, m.input(f"zero_{zero.side}", zero.fmt.bits))
+        for zero in what.zero_points
+    }
+    addends = [x]
+    for zero in what.zero_points:
+        other = "b" if zero.side == "a" else "a"
+        total = zero.other.number(m, f"decode_row_sum_{other}", m.input(f"row_sum_{other}", zero.other.bits))
+        if zero.side == "a" and "b" in points:  # both sides are integers, and so is this sum
+            width = log2_ceil(zero.other.terms + 1)
+            terms = Number(significand=m.input("count", width), zeros=width - 1)
+            total = _less(m, "less_both", total, product(m, "both", terms, points["b"]))
+        y = product(m, f"zero_product_{zero.side}", total, points[zero.side])
+        if x.exponent is None and y.exponent is None and y.unit == x.unit and not isinstance(y.sign, Bits):
+            addends[0] = _less(m, f"less_{zero.side}", addends[0], y)
+        else:
+            addends.append(_negated(m, f"negated_{zero.side}", y))
+    return addends
 
 
 def _less(m: Build, name: str, x: Number, y: Number) -> Number:

@@ -20,6 +20,7 @@ from hwsim.pe.circuit import CUTS, Mac, mac
 from hwsim.pe.edge import Edge, block_edge, result_edge
 from hwsim.pe.embeds import embeds
 from hwsim.pe.number import check_multiplied
+from hwsim.pe.row_sum import RowSum
 from hwsim.pe.scales import MAX_TERMS, Scales, edge_every, scales_of
 from hwsim.pe.series import Matrices, series
 from hwsim.pe.stimulus import Operands
@@ -174,7 +175,7 @@ class MacPE:
     @property
     def block_edge(self) -> Edge | None:
         """The block-scale unit, used once per `edge_every` terms; None without block scales. Wires: hwsim.pe.edge."""
-        return block_edge(*self._scales(), *self._sum, self._total)
+        return block_edge(*self._scales(), *self._sum, self._total, self.lanes)
 
     @property
     def result_edge(self) -> Edge | None:
@@ -183,7 +184,15 @@ class MacPE:
         The vector unit does this, for every pair of formats alike: its energy is counted once per result, its area is
         the vector unit's.
         """
-        return result_edge(*self._scales(), *self._sum, self._total)
+        return result_edge(*self._scales(), *self._sum, self._total, self.lanes)
+
+    @property
+    def row_sums(self) -> dict[str, RowSum]:
+        """What sums the elements of side "a" or "b" along k, because of the other side's zero point. One serves a whole
+        row or column of an array."""
+        edges = (self.block_edge, self.result_edge)
+        points = [zero for what in edges if what is not None for zero in what.zero_points]
+        return {"b" if zero.side == "a" else "a": zero.other for zero in points}
 
     @property
     def flip_flops(self) -> int:
@@ -292,11 +301,6 @@ class MacPE:
     def _check_zero_points(self) -> None:
         """Raise for zero points that there are no units for (hwsim.pe.edge)."""
         offsets = [scales.offset for scales in self._scales() if scales.offset is not None]
-        if len(offsets) > 1:
-            raise ValueError(
-                f"MacPE: {called(self.a_format)} x {called(self.b_format)}: there are units for a zero point on one "
-                "side; make one of them symmetric"
-            )
         tables = [fmt for fmt in (self.a_format, self.b_format) if isinstance(nf.element_of(fmt), nf.Codebook)]
         if offsets and tables:
             raise TypeError(

@@ -2,8 +2,9 @@
 
 A block scale is constant over `block` consecutive k, so the products of a block are summed first and one unit (edge.py)
 applies both sides' scales to the sum and adds it to a float accumulator: once per block, not per MAC. A scale that
-spans the whole of k (per token, channel or tensor) is applied once per result. A zero point adds a correction:
-sum((a - za) * b) = sum(a * b) - za * sum(b), so the other side's elements are summed too.
+spans the whole of k (per token, channel or tensor) is applied once per result. Zero points add a correction,
+sum((a - za) * (b - zb)) = sum(a * b) - za * sum(b) - zb * sum(a) + terms * za * zb, so the other side's elements are
+summed too: m * k additions for the whole of a, whatever n (row_sum.py), and the rest of it is the unit's.
 """
 
 from __future__ import annotations

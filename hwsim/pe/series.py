@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from functools import lru_cache
+from math import pi, sqrt
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import formats as nf
 from hwsim.circuit.activity import CYCLES, STREAMS
 from hwsim.pe.circuit import Mac
 from hwsim.pe.edge import Edge
+from hwsim.pe.row_sum import RowSum
 from hwsim.pe.stimulus import OPERANDS, Operands, stimulus
 
 Series = dict[str, NDArray[Any]]
@@ -109,10 +111,42 @@ def edge_series(what: Mac, unit: Edge, terms: int) -> Series:
         found[f"scale{place}"] = _scale_codes(fmt, rng, count)
     for zero in unit.zero_points:
         found[f"zero_{zero.side}"] = rng.integers(2**zero.fmt.bits, size=count)
-        found[f"other_{zero.side}"] = _codes(zero.other, rng.standard_normal(count), 3.5)
-    if unit.blocks or unit.zero_points:
+        found[f"row_sum_{'b' if zero.side == 'a' else 'a'}"] = _row_sums(zero.other, terms, rng, count)
+    if len(unit.zero_points) > 1:
+        found["count"] = np.full(count, terms)
+    if unit.blocks:
         found["clear"] = (np.arange(count) % 32 == 0).astype(np.int64)
     return found
+
+
+def row_series(what: RowSum) -> Series:
+    """Normal elements, a new sum every `terms`."""
+    rng = np.random.default_rng(SEED)
+    count, lane = STREAMS * CYCLES, what.element.bits
+    codes = [_codes(what.element, rng.standard_normal(count), 3.5).astype(object) for _ in range(what.lanes)]
+    steps = -(-what.terms // what.lanes)
+    return {
+        "x": np.asarray(sum(row << (lane * place) for place, row in enumerate(codes)), object),
+        "clear": (np.arange(count) % steps == 0).astype(np.int64),
+    }
+
+
+def _row_sums(what: RowSum, terms: int, rng: np.random.Generator, count: int) -> NDArray[Any]:
+    """Sums of `terms` normal elements, in the register that holds them."""
+    unit = min(float(what.element.max_finite), 2.0**60) / 3.5
+    unsigned = float(what.element.min_finite) >= 0
+    mean, deviation = (sqrt(2 / pi), sqrt(1 - 2 / pi)) if unsigned else (0.0, 1.0)  # of |x| and of x
+    values = unit * (mean * terms + deviation * sqrt(terms) * rng.standard_normal(count))
+    if what.register is not None:
+        return np.asarray(nf.encode_codes(what.register, values, nf.Cast(overflow="saturate_finite")))
+    return _two_s_complement(values, what.bits, what.element.ulp_exponent)
+
+
+def _two_s_complement(values: NDArray[np.float64], bits: int, unit: int) -> NDArray[Any]:
+    """The nearest codes in units of 2**unit, the ends where there is none."""
+    scale, most = Fraction(2) ** unit, (1 << (bits - 1)) - 1
+    whole = [round(Fraction(x) / scale) for x in values.tolist()]
+    return np.array([min(max(x, -most - 1), most) % (1 << bits) for x in whole], object)
 
 
 def sums(what: Mac, register: nf.Minifloat | int, unit: int, terms: int) -> NDArray[Any]:
@@ -125,10 +159,7 @@ def sums(what: Mac, register: nf.Minifloat | int, unit: int, terms: int) -> NDAr
     values = rng.standard_normal(STREAMS * CYCLES) * deviation
     if isinstance(register, nf.Minifloat):
         return np.asarray(nf.encode_codes(register, values, nf.Cast(overflow="saturate_finite")))
-    scale = Fraction(2) ** unit
-    whole = [round(Fraction(x) / scale) for x in values.tolist()]
-    most = (1 << (register - 1)) - 1
-    return np.array([min(max(x, -most - 1), most) % (1 << register) for x in whole], object)
+    return _two_s_complement(values, register, unit)
 
 
 def _scale_codes(fmt: nf.Scalar, rng: np.random.Generator, count: int) -> NDArray[Any]:

@@ -14,15 +14,10 @@ from hypothesis import strategies as st
 import formats as nf
 import hwsim as hw
 from hwsim import price
-from hwsim.array_cost import (
-    TYPICAL_TERMS,
-    array_counts,
-    array_parts,
-    block_units,
-    pe_operands,
-    period_ns,
-    pipeline_ranks,
-)
+from hwsim.array_clock import period_ns, pipeline_ranks
+from hwsim.array_cost import array_counts, pe_operands
+from hwsim.array_parts import TYPICAL_TERMS, array_parts, row_sum_parts
+from hwsim.array_wiring import block_units
 from hwsim.cycles import DATAFLOWS, Dataflow, gemm_cycles
 from hwsim.pe.edge import edge
 from hwsim.pe.series import edge_series
@@ -130,6 +125,38 @@ def test_block_scale_units_are_pipelined_to_the_clock(pair: tuple[str, str], dat
     bit = report.prices["skew registers"].value
     assert report.prices["block-scale pipeline"].value == pytest.approx(ranks * 32 * bit, rel=0.01)
     assert report.counts["block-scale pipeline"].tolist() == report.counts["block-scale units"].tolist()
+
+
+BOTH = hw.MacPE("uint8:g32:asym", "uint4:g32:asym")
+
+
+@pytest.mark.parametrize(("dataflow", "units"), [
+    ("weight_stationary", {"a": 64, "b": 2 * 4}), ("input_stationary", {"a": 2 * 4, "b": 64}),
+    ("output_stationary", {"a": 64, "b": 4})])  # fmt: skip
+def test_a_row_sum_is_made_once_for_a_row_not_once_a_result(dataflow: Dataflow, units: dict[str, int]) -> None:
+    """m * k additions for a, k * n for b, each shared by all results of the row or the column."""
+    grid = array(rows=64, dataflow=dataflow, pe=BOTH)
+    report = hw.estimate(hw.Gemm(4, 100, 4, 2), grid)
+    assert {side: part.count for side, part in row_sum_parts(grid).items()} == units
+    assert {part.count for part in array_parts(grid, IHP130)["row sums"]} == set(units.values())
+    for side in "ab":
+        assert report.counts[f"row sums of {side}"].tolist() == [2 * 4 * 100]
+        assert report.energy[f"row sums of {side}"].value > 0
+    assert report.area["row sums"].value > 0
+    assert report.leakage["row sums"].value > 0
+    assert "a row sum reaches" in str(report)
+    again = hw.estimate(hw.Gemm(8, 100, 8, 1), array(rows=64, dataflow="weight_stationary", pe=BOTH))
+    assert again.counts["row sums of a"].tolist() == [2 * 8 * 100], "a passes through four columns twice"
+    assert again.counts["row sums of b"].tolist() == [8 * 100]
+
+
+def test_lanes_are_summed_in_one_cycle() -> None:
+    dot = hw.MacPE("int8", "uint4:g32:asym", lanes=4)
+    report = hw.estimate(hw.Gemm(3, 10, 4), array(pe=dot))
+    assert report.counts["row sums of a"].tolist() == [3 * 3], "ceil(10 / 4) cycles a row"
+    assert "row sums of b" not in report.counts
+    plain = hw.estimate(hw.Gemm(3, 10, 4), array(pe=hw.MacPE("int8", "int4:g32", lanes=4)))
+    assert not any("row sums" in name for name in (*plain.counts, *plain.area, *plain.leakage))
 
 
 def test_nothing_on_the_array_is_slower_than_its_clock() -> None:

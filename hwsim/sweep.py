@@ -1,17 +1,8 @@
-"""Estimates by closed form: cycles, traffic, energy and area of GEMMs on an array or an accelerator.
-
-    report = estimate(Gemm(m=256, k=4096, n=4096), array)                 # cycles, PE energy, area
-    report = estimate(Gemm(m=256, k=4096, n=4096), accelerator)           # and SRAM, DRAM, stalls
-    columns = estimate_many(m, k, n, accelerator)                         # arrays in, arrays out
-
-`gemm_report` is the vectorised core: many GEMMs with names in, one Report out.
-"""
+"""GEMMs in a setting as columns: cycles, traffic, stalls and action counts, of whole sweeps at once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Mapping
 from math import inf
 from numbers import Real
 from typing import Any
@@ -20,180 +11,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 import formats as nf
-from hwsim import array_cost, traffic
-from hwsim.accelerator import Accelerator, array_name
-from hwsim.array import Gemm, SystolicArray
-from hwsim.array_cost import (
-    Counts,
-    Ints,
-    array_area,
-    array_counts,
-    array_leakage,
-    array_prices,
-    mac_pe,
-    period_ns,
-    wiring,
-)
-from hwsim.cost import Cost
+from hwsim import traffic
+from hwsim.accelerator import array_name
+from hwsim.array import SystolicArray
+from hwsim.array_cost import Counts, array_counts
+from hwsim.array_wiring import Ints, mac_pe, wiring
 from hwsim.cycles import gemm_cycles
-from hwsim.memory import Memory
-from hwsim.report import Report, Unpriced
-from hwsim.technology import Technology, technology
-
-OUTPUT_BITS = 16  # assumed: results are written as bfloat16 unless output_bits says otherwise
-DEFAULT_TECHNOLOGY = "ihp130"  # a manufacturable library with area, delay and energy
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Setting:
-    """An array with what surrounds it; without memories for an array alone."""
-
-    array: SystolicArray
-    tech: Technology
-    clock_hz: float
-    sram: Memory | None = None
-    dram: Memory | None = None
-    label: str = ""
-    chip: Accelerator | None = None
-
-
-def setting(
-    target: SystolicArray | Accelerator, tech: str | Technology | None = None, array: SystolicArray | None = None
-) -> Setting:
-    """The setting a target stands for.
-
-    tech: of an array alone (an accelerator has its own); default ihp130.  array: which of an accelerator's arrays.
-    """
-    if isinstance(target, Accelerator):
-        if tech is not None and technology(tech).name != target.technology:
-            raise ValueError(f"estimate: the accelerator is in {target.technology!r}, got technology={tech!r}")
-        _, sram, dram = target.levels
-        chosen = array if array is not None else target.array
-        return Setting(
-            array=chosen, tech=target.tech, clock_hz=target.clock, sram=sram, dram=dram, label=target.name, chip=target
-        )
-    if not isinstance(target, SystolicArray):
-        raise TypeError(f"estimate: needs a SystolicArray or an Accelerator, got {type(target).__name__} {target!r}")
-    model = technology(tech if tech is not None else DEFAULT_TECHNOLOGY)
-    return Setting(
-        array=target, tech=model, clock_hz=1e9 / period_ns(target, model), label=f"{array_name(target)}, {model.name}"
-    )
-
-
-def estimate(
-    gemm: Gemm,
-    target: SystolicArray | Accelerator,
-    *,
-    technology: str | Technology | None = None,
-    output_bits: traffic.Bits = OUTPUT_BITS,
-) -> Report:
-    """One GEMM. technology: of an array alone (default ihp130).  output_bits: per result written to memory.
-
-    An array alone: cycles, energy of the array, area. An accelerator: also SRAM and DRAM traffic and stalls.
-    Raises ValueError where the SRAM is smaller than a tile, naming both sizes.
-    """
-    if not isinstance(gemm, Gemm):
-        raise TypeError(f"estimate: needs a Gemm, got {gemm!r}; say Gemm(m=256, k=512, n=512)")
-    return gemm_report(
-        (f"{gemm.m}x{gemm.k}x{gemm.n}" + (f" x{gemm.batch}" if gemm.batch > 1 else ""),),
-        [gemm.m],
-        [gemm.k],
-        [gemm.n],
-        setting(target, technology),
-        batch=[gemm.batch],
-        output_bits=output_bits,
-    )
-
-
-def estimate_many(
-    m: ArrayLike,
-    k: ArrayLike,
-    n: ArrayLike,
-    target: SystolicArray | Accelerator,
-    *,
-    batch: ArrayLike = 1,
-    technology: str | Technology | None = None,
-    output_bits: traffic.Bits = OUTPUT_BITS,
-) -> dict[str, NDArray[Any]]:
-    """Many GEMMs at once: m, k, n and batch broadcast; every column has their shape.
-
-    Columns: those of `Report.columns`, `latency_s`, and where there are energy figures `energy_pj`, `energy_low_pj`,
-    `energy_high_pj` (dynamic: leakage is left to Report).
-    """
-    sizes = [np.asarray(size) for size in (m, k, n, batch)]
-    try:
-        # [] has no integer type of its own
-        shapes = np.broadcast_arrays(*(size if size.size else size.astype(np.int64) for size in sizes))
-    except ValueError:
-        got = ", ".join(f"{name} {size.shape}" for name, size in zip(("m", "k", "n", "batch"), sizes, strict=True))
-        raise ValueError(f"estimate_many: shapes must broadcast together, got {got}") from None
-    where = setting(target, technology)
-    rows, depth, width, copies = (size.reshape(-1) for size in shapes)
-    columns, counts = gemm_columns(rows, depth, width, copies, where, output_bits=output_bits)
-    columns["latency_s"] = columns["cycles"] / where.clock_hz
-    prices = setting_prices(where)
-    if "pe" in prices:
-        for name, end in (("energy_pj", "value"), ("energy_low_pj", "low"), ("energy_high_pj", "high")):
-            columns[name] = sum(
-                (counts[action] * float(getattr(price, end)) for action, price in prices.items() if action in counts),
-                np.zeros(shapes[0].size),
-            )
-    return {name: column.reshape(shapes[0].shape) for name, column in columns.items()}
-
-
-def gemm_report(
-    names: Sequence[str],
-    m: ArrayLike,
-    k: ArrayLike,
-    n: ArrayLike,
-    where: Setting,
-    *,
-    batch: ArrayLike = 1,
-    bits_a: Any = None,
-    bits_b: Any = None,
-    output_bits: Any = OUTPUT_BITS,
-    a_elements: ArrayLike | None = None,
-    b_elements: ArrayLike | None = None,
-    mac_bits: ArrayLike | None = None,
-) -> Report:
-    """Many GEMMs in one setting as one Report, a row each. Arguments as in `gemm_columns`; names: one a row."""
-    columns, counts = gemm_columns(
-        m,
-        k,
-        n,
-        batch,
-        where,
-        bits_a=bits_a,
-        bits_b=bits_b,
-        output_bits=output_bits,
-        a_elements=a_elements,
-        b_elements=b_elements,
-        mac_bits=mac_bits,
-    )
-    prices = setting_prices(where)
-    mark = _mark(where)
-    return Report(
-        accelerator=where.label,
-        clock_hz=where.clock_hz,
-        rows=tuple(names),
-        columns=columns,
-        counts={mark(name): count for name, count in counts.items()},
-        prices={mark(name): price for name, price in prices.items() if name in counts},
-        area=dict(setting_area(where)),
-        leakage=where.chip.leakage if where.chip is not None else array_leakage(where.array, where.tech),
-        peak_macs_per_cycle=where.chip.peak_macs_per_cycle
-        if where.chip is not None
-        else where.array.peak_macs_per_cycle,
-        dram_pj_per_byte=8 * where.dram.read_pj_per_bit.value if where.dram is not None else None,
-        assumptions=assumptions(where),
-        unpriced=_unpriced(where),
-    )
-
-
-def _mark(where: Setting) -> Callable[[str], str]:
-    """Names of an accelerator's further arrays' actions get their index, as in `Accelerator.area`: "pe 1"."""
-    index = where.chip.arrays.index(where.array) if where.chip is not None else 0
-    return lambda name: name if name.startswith(("SRAM", "DRAM")) or not index else f"{name} {index}"
+from hwsim.settings import OUTPUT_BITS, Setting
 
 
 def gemm_columns(
@@ -400,58 +224,3 @@ def _check_tile(where: Setting, m: Ints, k: Ints, n: Ints, stored: tuple[Any, An
             f"{int(needed[index])} bytes of half the SRAM, which has {2 * half} bytes in all; "
             f"use an SRAM of at least {2 * int(needed[index])} bytes or a smaller array"
         )
-
-
-@cache
-def setting_prices(where: Setting) -> Mapping[str, Cost]:
-    """Price of every action that has one."""
-    prices = dict(array_prices(where.array, where.tech))
-    if where.sram is not None and where.dram is not None:
-        prices |= {
-            "SRAM reads": where.sram.read_pj_per_bit,
-            "SRAM writes": where.sram.write_pj_per_bit,
-            "DRAM reads": where.dram.read_pj_per_bit,
-            "DRAM writes": where.dram.write_pj_per_bit,
-        }
-    return prices
-
-
-@cache
-def setting_area(where: Setting) -> Mapping[str, Cost]:
-    """Area by part."""
-    return where.chip.area if where.chip is not None else array_area(where.array, where.tech)
-
-
-@cache
-def assumptions(where: Setting) -> tuple[str, ...]:
-    """What every figure of this setting rests on."""
-    lines = [
-        f"{where.tech.name}: {where.tech.title}; pre-layout synthesis, delays by abc, no wires",
-        f"clock {where.clock_hz / 1e6:.4g} MHz",
-        *array_cost.ASSUMPTIONS,
-        *array_cost.pipeline_assumptions(where.array, where.tech),
-        f"assumed: results are written at {OUTPUT_BITS} bits unless output_bits says otherwise",
-    ]
-    if where.sram is not None and where.dram is not None:
-        lines += [*traffic.ASSUMPTIONS, *where.sram.assumptions, *where.dram.assumptions]
-    if where.chip is not None:
-        lines += where.chip.assumptions
-    return tuple(lines)
-
-
-def _unpriced(where: Setting) -> tuple[Unpriced, ...]:
-    """What happens without a price."""
-    return tuple(chip_unpriced(where.chip)) if where.chip is not None else ()
-
-
-def chip_unpriced(chip: Accelerator) -> list[Unpriced]:
-    """Parts of an accelerator without a figure."""
-    vector, sram, _ = chip.levels
-    entries = []
-    if sram.leakage_mw is None:
-        entries.append(Unpriced(name="leakage of the SRAM", reason="unknown at this node"))
-    if vector.area_um2 is not None:
-        entries.append(Unpriced(name="leakage of the vector unit", reason="assumed area only"))
-    if vector.area_um2 is None:
-        entries.append(Unpriced(name="area of the vector unit", reason="no figure"))
-    return entries
