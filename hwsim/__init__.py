@@ -20,7 +20,8 @@ from hwsim.report import Report, Unpriced, parallel
 from hwsim.settings import setting
 from hwsim.simulator import SimulationResult, simulate
 from hwsim.sweep import gemm_columns
-from hwsim.technology import Technology, add_technology, technologies, technology
+from hwsim.technology import Technology, add_technology, technologies
+from hwsim.technology import technology as get_technology
 from hwsim.traffic import stored_bits
 from hwsim.vector import vector_report
 
@@ -46,6 +47,7 @@ __all__ = [
     "estimate_many",
     "gemm_columns",
     "gemm_report",
+    "get_technology",
     "lpddr5",
     "parallel",
     "setting",
@@ -53,6 +55,5 @@ __all__ = [
     "sram",
     "stored_bits",
     "technologies",
-    "technology",
     "vector_report",
 ]

@@ -24,7 +24,7 @@ from hwsim.pe.series import edge_series
 from hwsim.traffic import gemm_traffic, tensor_bytes
 
 INT8 = hw.MacPE("int8", "int8")
-IHP130 = hw.technology("ihp130")
+IHP130 = hw.get_technology("ihp130")
 
 
 def array(rows: int = 8, columns: int = 4, dataflow: Dataflow = "weight_stationary", pe: hw.MacPE = INT8) -> Any:
@@ -109,7 +109,7 @@ def test_a_block_cut_by_a_folds_end_is_scaled_in_both_folds(rows: int, k: int) -
 @pytest.mark.parametrize("dataflow", DATAFLOWS)
 @pytest.mark.parametrize("pair", [("mxfp4", "mxfp4"), ("nvfp4", "nvfp4"), ("int8", "uint4:g128:asym")])
 def test_block_scale_units_are_pipelined_to_the_clock(pair: tuple[str, str], dataflow: Dataflow, name: str) -> None:
-    pe, tech = hw.MacPE(*pair), hw.technology(name)
+    pe, tech = hw.MacPE(*pair), hw.get_technology(name)
     grid = array(rows=64, dataflow=dataflow, pe=pe)
     unit, ranks = pe.block_edge, pipeline_ranks(grid, tech)
     assert unit is not None
@@ -417,7 +417,7 @@ def test_what_is_no_count_of_elements_is_refused(arguments: Any, error: type[Exc
 def test_every_part_of_an_array_leaks() -> None:
     report = hw.estimate(hw.Gemm(10, 20, 30), chip(technology="sky130hd"))
     leaking = {name.removeprefix("leakage ") for name in report.energy if name.startswith("leakage ")}
-    assert leaking >= set(array_parts(array(), hw.technology("sky130hd"))) | {"PEs"}
+    assert leaking >= set(array_parts(array(), hw.get_technology("sky130hd"))) | {"PEs"}
     pes = hw.MacPE("int8", "int8").leakage_mw("sky130hd") * (array().rows * array().columns)
     assert report.energy["leakage PEs"].value == pytest.approx(pes.value * 1e9 * report.latency_s)
 

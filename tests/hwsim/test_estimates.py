@@ -32,7 +32,7 @@ def test_every_row_is_proved_or_tested_and_of_the_verilog_of_today() -> None:
 
 @pytest.mark.parametrize("name", hw.technologies())
 def test_a_librarys_rows_are_of_the_same_verilog_and_checked(name: str) -> None:
-    rows = hw.technology(name).rows
+    rows = hw.get_technology(name).rows
     assert set(rows) <= set(catalogue())
     assert len(rows) >= 90
     for row in rows.values():

@@ -80,7 +80,7 @@ def test_bandwidth_is_per_second_per_cycle_or_unlimited() -> None:
 
 @pytest.mark.parametrize("name", hw.technologies())
 def test_another_node_is_reached_by_a_named_scaling_only(name: str) -> None:
-    tech, plain = hw.technology(name), hw.sram(512)
+    tech, plain = hw.get_technology(name), hw.sram(512)
     scaled = hw.sram(512, name)
     rule = sram_scaling(tech)
     factors = dict(rule.factors)
@@ -98,6 +98,6 @@ def test_another_node_is_reached_by_a_named_scaling_only(name: str) -> None:
 
 def test_the_scaling_reproduces_the_measured_density_ratio() -> None:
     # One PE synthesised with sky130 and at 28 nm: 10.75 times the area.
-    assert dict(sram_scaling(hw.technology("sky130hd")).factors)["um2"] == pytest.approx(10.75)
-    energy = dict(sram_scaling(hw.technology("sky130hd")).factors)["pJ/bit"]
+    assert dict(sram_scaling(hw.get_technology("sky130hd")).factors)["um2"] == pytest.approx(10.75)
+    energy = dict(sram_scaling(hw.get_technology("sky130hd")).factors)["pJ/bit"]
     assert energy == pytest.approx(sqrt(10.75) * (1.8 / 0.9) ** 2)

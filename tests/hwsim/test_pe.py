@@ -40,7 +40,7 @@ FIRST_MEASURED: dict[str, hw.MacPE] = {
 @pytest.mark.parametrize("row", FIRST_MEASURED)
 def test_a_synthesised_pe_costs_what_the_table_says(row: str, name: str) -> None:
     pe = FIRST_MEASURED[row]
-    held = hw.technology(name).rows[pe.module().name]
+    held = hw.get_technology(name).rows[pe.module().name]
     for cost, figure in (
         (pe.area_um2(name), held.area_um2),
         (pe.delay_ns(name), held.delay_ps * 1e-3),
@@ -308,7 +308,7 @@ def test_two_pes_are_compared_in_pairs() -> None:
     assert found.verdict == "better"
     assert set(found.ratios) == set(TECHNOLOGIES)
     for name in TECHNOLOGIES:
-        rows = hw.technology(name).rows
+        rows = hw.get_technology(name).rows
         ratio = rows["mac_int4_int4_fixed32"].area_um2 / rows["mac_int8_int8_fixed32"].area_um2
         assert found.ratios[name].value == pytest.approx(ratio)
     assert hw.compare_pes(int8, int4).verdict == "worse"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import pkgutil
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -17,7 +19,7 @@ FIRST_INT8 = {"sky130hd": (991.7, 7.43), "ihp130": (912.1, 4.63), "gt2n": (1075.
 
 @pytest.mark.parametrize("name", hw.technologies())
 def test_a_table_is_of_the_library_that_the_technology_names(name: str) -> None:
-    table, tech = load(f"{name}.json"), hw.technology(name)
+    table, tech = load(f"{name}.json"), hw.get_technology(name)
     assert table["sha256"] == tech.library_sha256
     assert table["nand2_um2"] == tech.nand2_um2
     assert table["voltage_v"] == tech.voltage_v
@@ -28,7 +30,7 @@ def test_a_table_is_of_the_library_that_the_technology_names(name: str) -> None:
 
 @pytest.mark.parametrize("name", FIRST_INT8)
 def test_the_int8_pe_is_as_first_measured(name: str) -> None:
-    row, (gates, delay) = hw.technology(name).rows["mac_int8_int8_fixed32"], FIRST_INT8[name]
+    row, (gates, delay) = hw.get_technology(name).rows["mac_int8_int8_fixed32"], FIRST_INT8[name]
     assert row.gate_equivalents == pytest.approx(gates, rel=0.10)
     assert row.delay_ps * 1e-3 == pytest.approx(delay, rel=0.20)
 
@@ -41,8 +43,18 @@ def test_gates_without_a_library() -> None:
 
 def test_errors_name_what_there_is() -> None:
     with pytest.raises(ValueError, match="unknown technology 'asap7'; use one of sky130hd, ihp130, gt2n"):
-        hw.technology("asap7")
-    assert hw.technology(hw.technology("gt2n")) is hw.technology("gt2n")
+        hw.get_technology("asap7")
+    assert hw.get_technology(hw.get_technology("gt2n")) is hw.get_technology("gt2n")
+
+
+def test_no_public_name_hides_a_module() -> None:
+    """`import hwsim.technology as t` takes the attribute of the package before the module."""
+    for found in pkgutil.iter_modules(hw.__path__):
+        held = getattr(hw, found.name, None)
+        assert held is None or isinstance(held, ModuleType), found.name
+    import hwsim.technology as module
+
+    assert module.technology("gt2n") is hw.get_technology("gt2n")
 
 
 def test_a_library_of_ones_own_is_a_technology(tmp_path: Path) -> None:
@@ -51,7 +63,7 @@ def test_a_library_of_ones_own_is_a_technology(tmp_path: Path) -> None:
     (tmp_path / "mine.json").write_text(json.dumps(table, sort_keys=True))
     mine = hw.add_technology(tmp_path / "mine.json")
     assert (mine.name, mine.voltage_v, mine.nand2_um2) == ("mine", 0.7, 0.018144)
-    assert hw.technology("mine") == mine
+    assert hw.get_technology("mine") == mine
     pe = hw.MacPE("int7", "e3m2fn")
     for ours, theirs in (
         (pe.area_um2(mine), pe.area_um2("gt2n")),
