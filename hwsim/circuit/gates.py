@@ -7,6 +7,7 @@ which of its outputs anybody reads. That is most of what a synthesiser gains ove
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ Literal = int
 Row = list[Literal]
 # "sum" and "carry" are bits of a carry chain, "total" and "over" of a tree that compresses columns.
 KINDS = ("and", "xor", "mux", "sum", "carry", "total", "over")
+
+MOST_ORDERED = 5  # address bits of a table whose every order is tried
 
 
 class Gates:
@@ -135,9 +138,14 @@ class Gates:
             found.append(total)
         return [*found, carry]
 
-    def columns(self, columns: list[Row], width: int) -> Row:
-        """The sum of bits by weight, modulo 2**width: columns compressed three to two, then a ripple adder."""
+    def columns(self, columns: list[Row], width: int, sparse: bool = False) -> Row:
+        """The sum of bits by weight, modulo 2**width: columns compressed three to two, then a ripple adder.
+
+        sparse: zeros are left out from the start, and not only after the first stage.
+        """
         columns = [*columns, *([] for _ in range(width))][:width]
+        if sparse:
+            columns = [[bit for bit in column if bit != FALSE] for column in columns]
         while any(len(column) > 2 for column in columns):
             after: list[Row] = [[] for _ in range(width + 1)]
             for place, column in enumerate(columns):
@@ -166,6 +174,13 @@ class Gates:
         for stage, select in enumerate(amount):
             row = [self.choose(select, yes, no) for yes, no in zip(move(row, 1 << stage), row, strict=True)]
         return row
+
+    def table(self, column: Sequence[int], index: Row) -> Literal:
+        """Bit number `index` of the column, in the order of address bits that adds the fewest gates."""
+        address = range(len(index))
+        orders = list(permutations(address)) if len(index) <= MOST_ORDERED else [tuple(address)]
+        costs = [self.tried(_decided, column, order, index) for order in orders]
+        return _decided(self, column, orders[costs.index(min(costs))], index)
 
     def live(self, outputs: Iterable[Literal]) -> set[int]:
         """The nodes that the outputs are made of."""
@@ -210,3 +225,12 @@ class Gates:
             elif kind in ("carry", "over"):
                 found[place] = (of(a) & of(b)) | (of(c) & (of(a) | of(b)))
         return found
+
+
+def _decided(g: Gates, column: Sequence[int], order: Sequence[int], index: Row) -> Literal:
+    """A column of a table as multiplexers, the first address bit of the order next to the constants."""
+    places = [sum((i >> at & 1) << bit for at, bit in enumerate(order)) for i in range(len(column))]
+    level = [column[place] for place in places]
+    for bit in order:
+        level = [g.choose(index[bit], level[i + 1], level[i]) for i in range(0, len(level), 2)]
+    return level[0]

@@ -32,81 +32,120 @@ def mark(kind: Array, inputs: Array, outputs: Array, driven: Array) -> Array:
     return seen
 
 
+BLOCK = 32  # words that are worked on at a time: what a network's nodes are on them stays in the cache
+
+
 @kernel
-def _evaluate(kind: Array, inputs: Array, given: int, states: Array, patterns: Array) -> Array:
-    """What every node is on the patterns. [n, words]. Kinds are told apart outside the loops over words."""
-    count, words = len(kind), patterns.shape[1]
-    value = np.zeros((count, words), np.uint64)
-    value[1 : given + 1] = patterns[:given]
-    for place in range(len(states)):
-        value[states[place]] = patterns[given + place]
-    ones = ~np.uint64(0)
-    for node in range(count):
+def _evaluate(kind: Array, inputs: Array, value: Array) -> None:
+    """Gates' rows of `value` [n, BLOCK] from those of inputs. Kinds are told apart outside the loops over words."""
+    ones, none = ~np.uint64(0), np.uint64(0)
+    for node in range(len(kind)):
         this = kind[node]
         if this < FIRST_GATE:
             continue
-        x = ones if inputs[node, 0] & 1 else np.uint64(0)
-        y = ones if inputs[node, 1] & 1 else np.uint64(0)
-        z = ones if inputs[node, 2] & 1 else np.uint64(0)
+        x = ones if inputs[node, 0] & 1 else none
+        y = ones if inputs[node, 1] & 1 else none
+        z = ones if inputs[node, 2] & 1 else none
         a, b, c = value[inputs[node, 0] >> 1], value[inputs[node, 1] >> 1], value[inputs[node, 2] >> 1]
         made = value[node]
         if this == AND:
-            for word in range(words):
+            for word in range(BLOCK):
                 made[word] = (a[word] ^ x) & (b[word] ^ y)
         elif this == XOR:
-            for word in range(words):
+            for word in range(BLOCK):
                 made[word] = a[word] ^ x ^ b[word] ^ y
         elif this == MUX:
-            for word in range(words):
+            for word in range(BLOCK):
                 select = a[word] ^ x
                 made[word] = (select & (b[word] ^ y)) | (~select & (c[word] ^ z))
         elif this in (SUM, TOTAL):
-            for word in range(words):
+            for word in range(BLOCK):
                 made[word] = a[word] ^ x ^ b[word] ^ y ^ c[word] ^ z
         else:
-            for word in range(words):
+            for word in range(BLOCK):
                 first, second = a[word] ^ x, b[word] ^ y
                 made[word] = (first & second) | ((c[word] ^ z) & (first | second))
-    return value
 
 
 @kernel
-def hashes(kind: Array, inputs: Array, given: int, states: Array, patterns: Array) -> Array:
-    """A hash of what each node is on the patterns, and whether the node is turned for it to start with a 0. [n, 2]
+def _mixed(value: Array, turned: Array, begin: int, mixed: Array) -> None:
+    """Hashes of nodes' words, those from number `begin` on, added to `mixed` [n].
 
-    patterns [sources, words]: of the inputs, then of the registers.
+    Halves of each word, each with its key, multiplied and added: no chain from word to word.
     """
-    value = _evaluate(kind, inputs, given, states, patterns)
-    count, words = value.shape
-    ones, half = ~np.uint64(0), np.uint64(0xFFFFFFFF)
-    key = np.zeros(words, np.uint64)
-    for word in range(words):
-        key[word] = np.uint64(word + 1) * np.uint64(0x9E3779B97F4A7C15)
-        key[word] ^= (key[word] >> np.uint64(31)) * np.uint64(0xBF58476D1CE4E5B9)
-    found = np.zeros((count, 2), np.uint64)
-    for node in range(count):
-        turned = ones if value[node, 0] & np.uint64(1) else np.uint64(0)
-        row = value[node]
-        mixed = np.uint64(0)  # halves of each word, each with its key, multiplied and added: no chain from word to word
-        for word in range(words):
-            seen = row[word] ^ turned
-            low, high = (seen + key[word]) & half, ((seen >> np.uint64(32)) + (key[word] >> np.uint64(32))) & half
-            mixed += low * high
-        found[node, 0] = mixed
-        found[node, 1] = turned & np.uint64(1)
-    return found
+    half, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
+    keys = np.empty((2, BLOCK), np.uint64)
+    for word in range(BLOCK):
+        key = np.uint64(begin + word + 1) * np.uint64(0x9E3779B97F4A7C15)
+        key ^= (key >> np.uint64(31)) * np.uint64(0xBF58476D1CE4E5B9)
+        keys[0, word], keys[1, word] = key, key >> shift
+    low, high = keys[0], keys[1]
+    for node in range(len(value)):
+        row, turn, found = value[node], turned[node], np.uint64(0)
+        for word in range(BLOCK):
+            seen = row[word] ^ turn
+            found += ((seen + low[word]) & half) * (((seen >> shift) + high[word]) & half)
+        mixed[node] += found
 
 
 @kernel
-def stepped(kind: Array, inputs: Array, given: int, states: Array, driven: Array, patterns: Array) -> Array:
-    """What the registers take after a cycle on the patterns. [states, words]"""
-    value = _evaluate(kind, inputs, given, states, patterns)
-    ones = ~np.uint64(0)
-    found = np.zeros((len(driven), value.shape[1]), np.uint64)
-    for place in range(len(driven)):
-        turned = ones if driven[place] & 1 else np.uint64(0)
-        for word in range(value.shape[1]):
-            found[place, word] = value[driven[place] >> 1, word] ^ turned
+def signatures(kind: Array, inputs: Array, given: int, states: Array, driven: Array, drawn: Array, few: Array) -> Any:
+    """A hash of what each node is on patterns, and ones where the node is turned for it to start with a 0. [n] each
+
+    drawn [given + states, words]: patterns of inputs and registers, words a multiple of BLOCK. Where there are
+    registers, a second set: what they hold after a cycle on these, and the inputs turned where few [given, words] is 1.
+    """
+    count, words, ones = len(kind), drawn.shape[1], ~np.uint64(0)
+    value = np.zeros((count, BLOCK), np.uint64)
+    turned, mixed = np.zeros(count, np.uint64), np.zeros(count, np.uint64)
+    held = np.zeros((len(states), BLOCK), np.uint64)
+    for begin in range(0, words, BLOCK):
+        for bit in range(given):
+            for word in range(BLOCK):
+                value[bit + 1, word] = drawn[bit, begin + word]
+        for bit in range(len(states)):
+            for word in range(BLOCK):
+                value[states[bit], word] = drawn[given + bit, begin + word]
+        _evaluate(kind, inputs, value)
+        if begin == 0:
+            for node in range(count):
+                turned[node] = ones if value[node, 0] & np.uint64(1) else np.uint64(0)
+        _mixed(value, turned, begin, mixed)
+        if len(states) == 0:
+            continue
+        for bit in range(len(states)):
+            turn = ones if driven[bit] & 1 else np.uint64(0)
+            for word in range(BLOCK):
+                held[bit, word] = value[driven[bit] >> 1, word] ^ turn
+        for bit in range(len(states)):
+            for word in range(BLOCK):
+                value[states[bit], word] = held[bit, word]
+        for bit in range(given):
+            for word in range(BLOCK):
+                value[bit + 1, word] ^= few[bit, begin + word]
+        _evaluate(kind, inputs, value)
+        _mixed(value, turned, words + begin, mixed)
+    return mixed, turned
+
+
+@kernel
+def first_alike(kind: Array, mixed: Array, turned: Array) -> Array:
+    """The literal of the first node that each node is, or is the inverse of, by their hashes; inputs are themselves."""
+    bits = 6
+    while 1 << bits < 2 * len(kind):
+        bits += 1
+    slots, found = np.zeros(1 << bits, np.int32), np.empty(len(kind), np.int32)  # a slot holds a node, plus one
+    mask = (1 << bits) - 1
+    for node in range(len(kind)):
+        place = np.int64(mixed[node] >> np.uint64(20)) & mask
+        while slots[place] and mixed[slots[place] - 1] != mixed[node]:
+            place = (place + 1) & mask
+        if slots[place] == 0:
+            slots[place] = node + 1
+        one = slots[place] - 1
+        found[node] = 2 * (node if kind[node] < FIRST_GATE else one)
+        if kind[node] >= FIRST_GATE and turned[node] != turned[one]:
+            found[node] += 1
     return found
 
 
@@ -116,9 +155,10 @@ def redirected(kind: Array, inputs: Array, literal: Array) -> Any:
 
     A gate with a constant, or with one input twice, counts as the smaller gate that it is.
     """
-    new_kind, new_inputs = kind.copy(), inputs.copy()
+    new_kind, new_inputs = np.empty(len(kind), np.uint8), np.zeros((len(kind), 3), np.int32)
     for node in range(len(kind)):
         this = kind[node]
+        new_kind[node] = this
         if this < FIRST_GATE:
             continue
         for port in range(3):
@@ -132,6 +172,22 @@ def redirected(kind: Array, inputs: Array, literal: Array) -> Any:
         elif this >= SUM and (a < 2 or b < 2 or c < 2):
             new_kind[node] = XOR if this in (SUM, TOTAL) else AND
     return new_kind, new_inputs
+
+
+@kernel
+def merged(
+    kind: Array, inputs: Array, given: int, states: Array, driven: Array, outputs: Array, drawn: Array, few: Array
+) -> Any:
+    """Sizes, inputs, outputs and driven literals of a network in which nodes that are alike on the patterns are one."""
+    mixed, turned = signatures(kind, inputs, given, states, driven, drawn, few)
+    literal = first_alike(kind, mixed, turned)
+    size, new_inputs = redirected(kind, inputs, literal)
+    new_outputs, new_driven = np.empty(len(outputs), np.int32), np.empty(len(driven), np.int32)
+    for bit in range(len(outputs)):
+        new_outputs[bit] = literal[outputs[bit] >> 1] ^ (outputs[bit] & 1)
+    for bit in range(len(driven)):
+        new_driven[bit] = literal[driven[bit] >> 1] ^ (driven[bit] & 1)
+    return size, new_inputs, new_outputs, new_driven
 
 
 @kernel

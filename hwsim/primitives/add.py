@@ -201,8 +201,8 @@ class Compressor(Leaf):
 
     def gates(self, g: Any, **ports: list[int]) -> dict[str, list[int]]:
         rows = [ports["first"], *(ports["terms"][self.width * i :][: self.width] for i in range(self.operands))]
-        columns = [[row[place] for row in rows if row[place]] for place in range(self.width)]
-        return {"sum": g.columns(columns, self.width)}
+        columns = [[row[place] for row in rows] for place in range(self.width)]
+        return {"sum": g.columns(columns, self.width, sparse=True)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

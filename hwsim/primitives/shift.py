@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import permutations
 from typing import Any, ClassVar
 
 import numpy as np
@@ -193,9 +191,6 @@ class Multiplexer(Leaf):
         return {"chosen": words[0]}
 
 
-MOST_ORDERED = 5  # address bits whose every order is tried
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lookup(Leaf):
     """A constant table of 2**address words: contents holds them side by side, the first lowest.
@@ -242,20 +237,6 @@ class Lookup(Leaf):
         return {"word": table[index.astype(np.int64)]}
 
     def gates(self, g: Any, **ports: list[int]) -> dict[str, list[int]]:
-        """A bit after the other, each decided in the order of address bits that adds the fewest gates."""
-        found = []
-        orders = list(permutations(range(self.address))) if self.address <= MOST_ORDERED else [range(self.address)]
-        for bit in range(self.width):
-            column = [(word >> bit) & 1 for word in self.words()]
-            costs = [g.tried(_decided, column, order, ports["index"]) for order in orders]
-            found.append(_decided(g, column, orders[costs.index(min(costs))], ports["index"]))
-        return {"word": found}
-
-
-def _decided(g: Any, column: list[int], order: Sequence[int], index: list[int]) -> int:
-    """A column of a table as multiplexers, the first address bit of the order next to the constants."""
-    places = [sum((i >> at & 1) << bit for at, bit in enumerate(order)) for i in range(len(column))]
-    level = [column[place] for place in places]
-    for bit in order:
-        level = [g.choose(index[bit], level[i + 1], level[i]) for i in range(0, len(level), 2)]
-    return level[0]
+        """A bit after the other."""
+        words = self.words()
+        return {"word": [g.table([word >> bit & 1 for word in words], ports["index"]) for bit in range(self.width)]}
