@@ -16,7 +16,8 @@ from hwsim.estimates import estimate, estimate_many, gemm_report
 from hwsim.memory import Memory, lpddr5, sram
 from hwsim.pe import MacPE
 from hwsim.pe.compare import Comparison, compare_pes
-from hwsim.report import Report, Unpriced, parallel
+from hwsim.report import Report, Unpriced
+from hwsim.report_join import parallel
 from hwsim.settings import setting
 from hwsim.simulator import SimulationResult, simulate
 from hwsim.sweep import gemm_columns

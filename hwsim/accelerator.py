@@ -160,10 +160,7 @@ class Accelerator:
     def area_um2(self) -> Cost:
         """Sum of `area`."""
         first, *rest = self.area.values()
-        total = first
-        for part in rest:
-            total = total + part
-        return total
+        return sum(rest, first)
 
     @property
     def leakage(self) -> dict[str, Cost]:

@@ -27,11 +27,6 @@ def energy_ratio(report: Report, base: Report) -> Cost:
     its extremes lie at corners. Raises ValueError where the two differ in node, or where a memory has different prices
     (then nothing is common: divide the energies instead).
     """
-    for side in (report, base):
-        if side.pe_unpriced:
-            raise ValueError(
-                f"energy_ratio: {side.accelerator} has PEs without an energy price; use another technology"
-            )
     ours, theirs = report.energy, base.energy
     nodes = [{cost.node for cost in energy.values()} - {None} for energy in (ours, theirs)]
     if nodes[0] != nodes[1]:

@@ -8,7 +8,7 @@ hardware.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -142,30 +142,13 @@ class Report:
 
     @property
     def energy_pj(self) -> Cost:
-        """Energy of all rows. Raises ValueError where nothing has a price, or PEs work and have none."""
-        if self.pe_unpriced and self.energy:
-            raise ValueError(
-                "Report: PEs have no energy figure here, so there is no total; Report.energy has the parts with a price"
-            )
-        return self.priced_energy_pj
-
-    @property
-    def pe_unpriced(self) -> bool:
-        """Whether PEs work and have no price."""
-        return any(entry.name == "pe" or entry.name.startswith("pe ") for entry in self.unpriced)
-
-    @property
-    def priced_energy_pj(self) -> Cost:
-        """Energy of everything that has a price, PEs or not. Raises ValueError where nothing has."""
+        """Energy of everything that has a price; `unpriced` says what has none. Raises ValueError where nothing has."""
         parts = list(self.energy.values())
         if not parts:
             raise ValueError(
                 "Report: no action has a price; unpriced: " + "; ".join(entry.name for entry in self.unpriced)
             )
-        total = parts[0]
-        for part in parts[1:]:
-            total = total + part
-        return total
+        return sum(parts[1:], parts[0])
 
     def energy_rows(self) -> dict[str, dict[str, Column]]:
         """Dynamic energy per row in pJ: action -> {"value", "low", "high"} arrays."""
@@ -180,10 +163,7 @@ class Report:
         parts = list(self.area.values())
         if not parts:
             raise ValueError("Report: no part has an area")
-        total = parts[0]
-        for part in parts[1:]:
-            total = total + part
-        return total
+        return sum(parts[1:], parts[0])
 
     @property
     def pe_energy_share(self) -> float:
@@ -217,24 +197,9 @@ class Report:
         """Both, one after the other, on the same accelerator: rows are joined, cycles and energies add, area stays."""
         if not isinstance(other, Report):
             return NotImplemented
-        if self.accelerator != other.accelerator or self.clock_hz != other.clock_hz:
-            raise ValueError(
-                f"Report: + needs one accelerator and clock, got {self.accelerator!r} at {self.clock_hz} Hz and "
-                f"{other.accelerator!r} at {other.clock_hz} Hz; parallel() combines different ones"
-            )
-        return Report(
-            accelerator=self.accelerator,
-            clock_hz=self.clock_hz,
-            rows=self.rows + other.rows,
-            columns=_joined(self.columns, other.columns, len(self.rows), len(other.rows)),
-            counts=_joined(self.counts, other.counts, len(self.rows), len(other.rows)),
-            prices=_same(self.prices, other.prices, "price"),
-            area=_same(self.area, other.area, "area"),
-            leakage=_same(self.leakage, other.leakage, "leakage"),
-            peak_macs_per_cycle=max(self.peak_macs_per_cycle, other.peak_macs_per_cycle),
-            dram_pj_per_byte=self.dram_pj_per_byte if self.dram_pj_per_byte is not None else other.dram_pj_per_byte,
-            **_merged(self, other),
-        )
+        from hwsim.report_join import in_sequence
+
+        return in_sequence(self, other)
 
     def __radd__(self, other: object) -> Report:
         """`sum` starts from the integer 0."""
@@ -279,114 +244,11 @@ class Report:
         return self.clock_hz
 
 
-def parallel(a: Report, b: Report) -> Report:
-    """Both at once, each on its own hardware: the longer one's cycles, energies and areas add. One row is left.
-
-    Raises ValueError for different clocks (cycles would not compare) and, from Cost, for different nodes.
-    """
-    if a.clock_hz != b.clock_hz:
-        raise ValueError(f"parallel: needs one clock, got {a.clock_hz} Hz and {b.clock_hz} Hz; pass clock_hz to both")
-    longer = a if a.cycles >= b.cycles else b
-    bound = next(iter(longer.bound), "")
-    columns: dict[str, Column] = {"bound": np.array([bound])}
-    for name in ("cycles", "compute_cycles", "stall_cycles"):
-        columns[name] = np.array([longer.total(name)])
-    columns["bytes_only_cycles"] = np.array([max(a.total("bytes_only_cycles"), b.total("bytes_only_cycles"))])
-    for name in ("macs", "bytes", "tensor_bytes", "bits_x_bits"):
-        columns[name] = np.array([a.total(name) + b.total(name)])
-    left, right = _renamed(a, b)
-    per_byte = (a.bytes * (a.dram_pj_per_byte or 0.0) + b.bytes * (b.dram_pj_per_byte or 0.0)) / max(
-        a.bytes + b.bytes, 1
-    )
-    return Report(
-        accelerator=f"{a.accelerator} || {b.accelerator}",
-        clock_hz=a.clock_hz,
-        rows=(f"{_title(a)} || {_title(b)}",),
-        columns=columns,
-        counts={left.get(k, k): np.array([v.sum()]) for k, v in a.counts.items()}
-        | {right.get(k, k): np.array([v.sum()]) for k, v in b.counts.items()},
-        prices={left.get(k, k): v for k, v in a.prices.items()} | {right.get(k, k): v for k, v in b.prices.items()},
-        area={left.get(k, k): v for k, v in a.area.items()} | {right.get(k, k): v for k, v in b.area.items()},
-        leakage={left.get(k, k): v for k, v in a.leakage.items()} | {right.get(k, k): v for k, v in b.leakage.items()},
-        peak_macs_per_cycle=a.peak_macs_per_cycle + b.peak_macs_per_cycle,
-        dram_pj_per_byte=per_byte if None not in (a.dram_pj_per_byte, b.dram_pj_per_byte) else None,
-        **_merged(a, b, left, right),
-    )
-
-
-def _title(report: Report) -> str:
-    return report.rows[0] if len(report.rows) == 1 else f"{len(report.rows)} rows"
-
-
-def _renamed(a: Report, b: Report) -> tuple[dict[str, str], dict[str, str]]:
-    """New names for what both have: two actions, areas or leakages of one name are two things here."""
-
-    def names(report: Report) -> set[str]:
-        return {*report.counts, *report.prices, *report.area, *report.leakage}
-
-    shared = names(a) & names(b)
-    return {name: f"{name} (first)" for name in shared}, {name: f"{name} (second)" for name in shared}
-
-
-def _joined(first: Mapping[str, Column], second: Mapping[str, Column], n: int, m: int) -> dict[str, Column]:
-    """Columns end to end; one that only one side has is zero, or empty text, on the other."""
-    names = dict.fromkeys([*first, *second])
-
-    def of(columns: Mapping[str, Column], other: Mapping[str, Column], name: str, length: int) -> Column:
-        if name in columns:
-            return np.asarray(columns[name])
-        return np.zeros(length, dtype=np.asarray(other[name]).dtype)
-
-    return {name: np.concatenate([of(first, second, name, n), of(second, first, name, m)]) for name in names}
-
-
-def _same(first: Mapping[str, Cost], second: Mapping[str, Cost], what: str) -> dict[str, Cost]:
-    for name in set(first) & set(second):
-        if first[name] != second[name]:
-            raise ValueError(f"Report: + found two {what}s of {name!r}: {first[name]} and {second[name]}")
-    return {**first, **second}
-
-
-def _merged(
-    a: Report, b: Report, left: Mapping[str, str] | None = None, right: Mapping[str, str] | None = None
-) -> dict[str, Any]:
-    """What both reports say about themselves, each statement once; the bytes of equal unpriced entries add."""
-    unpriced: dict[tuple[str, str], float] = {}
-    for report, names in ((a, left or {}), (b, right or {})):
-        for entry in report.unpriced:
-            key = (names.get(entry.name, entry.name), entry.reason)
-            unpriced[key] = unpriced.get(key, 0.0) + entry.bytes
-    return {
-        "assumptions": tuple(dict.fromkeys([*a.assumptions, *b.assumptions])),
-        "unpriced": tuple(Unpriced(name=name, reason=reason, bytes=size) for (name, reason), size in unpriced.items()),
-        "feasible": a.feasible and b.feasible,
-        "reason": "; ".join(dict.fromkeys(reason for reason in (a.reason, b.reason) if reason)),
-    }
-
-
 def _priced(price: Cost, count: float) -> Cost:
     """`count` actions, in pJ whatever one action is."""
-    cost = price * count
-    return Cost(
-        value=cost.value,
-        low=cost.low,
-        high=cost.high,
-        unit="pJ",
-        source=cost.source,
-        status=cost.status,
-        node=cost.node,
-    )
+    return replace(price * count, unit="pJ")
 
 
 def _leaked(power: Cost, seconds: float) -> Cost:
     """mW over seconds, in pJ (1 mW s is 1e9 pJ)."""
-    energy = power * (seconds * 1e9)
-    return Cost(
-        value=energy.value,
-        low=energy.low,
-        high=energy.high,
-        unit="pJ",
-        source=f"{energy.source}, over {seconds:.4g} s",
-        status=energy.status,
-        node=energy.node,
-    )
+    return replace(power * (seconds * 1e9), unit="pJ", source=f"{power.source}, over {seconds:.4g} s")

@@ -40,7 +40,7 @@ def report_text(report: Report) -> str:
     if not report.feasible:
         lines.append(f"  NOT FEASIBLE: {report.reason}")
     lines += _rows(report)
-    lines += _parts("energy, without PEs" if report.pe_unpriced else "energy", report.energy, "J", 1e-12)
+    lines += _parts("energy", report.energy, "J", 1e-12)
     lines += _parts("area", dict(report.area), "mm2", 1e-6)
     lines += _parts("leakage", dict(report.leakage), "W", 1e-3)
     null = report.null_models
@@ -68,8 +68,7 @@ def _totals(report: Report) -> list[str]:
     ]
     if report.energy:
         pe = "" if np.isnan(share) else f"; PEs {share:.1%}"
-        without = " without PEs" if report.pe_unpriced else ""
-        lines.append(f"  energy{without} {_interval(report.priced_energy_pj, 1e-12, 'J')}{pe}")
+        lines.append(f"  energy {_interval(report.energy_pj, 1e-12, 'J')}{pe}")
     return lines
 
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 import hwsim as hw
 from hwsim.cost import about
-from hwsim.report import Report, Unpriced, parallel
+from hwsim.report import Report, Unpriced
+from hwsim.report_join import parallel
 from hwsim.report_text import engineering
 
 
@@ -147,6 +148,15 @@ def test_unpriced_things_are_listed_with_their_share_of_the_bytes() -> None:
     assert item.unpriced_share == 10 / 40
     assert (item + item).unpriced == (Unpriced(name="softmax", reason="no figure", bytes=20.0),)
     assert "softmax: no figure" in str(item)
+
+
+def test_a_total_is_of_what_has_a_price_and_the_rest_is_named() -> None:
+    whole = report([10], [0], [5])
+    prices = {"DRAM reads": whole.prices["DRAM reads"]}
+    item = replace(whole, prices=prices, unpriced=(Unpriced(name="pe", reason="someone else's", bytes=40.0),))
+    assert item.energy_pj == whole.energy["DRAM reads"]
+    assert item.unpriced_share == 1.0
+    assert "pe: someone else's" in str(item)
 
 
 @pytest.mark.parametrize(
