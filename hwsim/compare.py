@@ -33,7 +33,7 @@ def energy_ratio(report: Report, base: Report) -> Cost:
         raise ValueError(f"energy_ratio: pairs reports of one node, got {_text(nodes[0])} and {_text(nodes[1])}")
     _check_prices(report, base)
     memories = _memory_factors(ours, theirs)
-    # A name leaves out roundings; two designs of one name have prices of their own.
+    # A name leaves out what only its format's description says (a codebook's entries); prices do not.
     same = report.accelerator == base.accelerator and report.prices == base.prices
     value = _total(ours, dict.fromkeys(memories, 1.0), 1.0, 0) / _total(theirs, dict.fromkeys(memories, 1.0), 1.0, 0)
     ratios = []

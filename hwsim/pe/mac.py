@@ -19,6 +19,7 @@ from hwsim.cost import Cost
 from hwsim.pe.circuit import CUTS, Mac, mac
 from hwsim.pe.edge import Edge, block_edge, result_edge
 from hwsim.pe.embeds import embeds
+from hwsim.pe.floating import style_of
 from hwsim.pe.number import check_multiplied
 from hwsim.pe.row_sum import RowSum
 from hwsim.pe.scales import MAX_TERMS, Scales, edge_every, scales_of
@@ -82,6 +83,11 @@ class MacPE:
                 f"MacPE: edge_accumulator must be an nf.FloatChain, got {self.edge_accumulator!r}; "
                 "say nf.FloatChain('float32')"
             )
+        if self.edge_accumulator not in (None, nf.FloatChain(self._total)):
+            raise ValueError(
+                f"MacPE: block sums are added rounded to nearest even, got edge_accumulator={self.edge_accumulator!r}; "
+                f"say nf.FloatChain({self._total.name!r})"
+            )
         if self.lanes < 1 or not 0 <= self.stages <= len(CUTS):
             raise ValueError(
                 f"MacPE: needs lanes >= 1 and stages 0..{len(CUTS)}, got lanes={self.lanes}, stages={self.stages}"
@@ -99,13 +105,21 @@ class MacPE:
 
     @property
     def name(self) -> str:
-        """Short, for tables: "e4m3fn x e2m1fn, fixed 46"."""
-        kind = {nf.FloatChain: "float", nf.Aligned: "aligned"}.get(type(self._accumulator), "fixed")
-        how = "" if self.wiring.exact_products else f", {_called(self._multiplier)}"
-        lanes = f", {self.lanes} lanes" if self.lanes > 1 else ""
-        stages = f", {self.stages} stages" if self.stages else ""
-        full = ", specials" if self.specials == "full" else ""
-        return f"{self.a_format.name} x {self.b_format.name}{how}, {kind} {self.accumulator_bits}{lanes}{stages}{full}"
+        """For tables: "e4m3fn x e2m1fn, fixed 46". PEs of other wires or edge units have other names; what is usual
+        (rounding to nearest even, a table's bfloat16, blocks summed in float32) is left out."""
+        usual_blocks = self.edge_accumulator in (None, nf.FloatChain("float32"))
+        looked_up = self.wiring.operand_format
+        parts = [
+            f"{self.a_format.name} x {self.b_format.name}",
+            f"looked up in {looked_up.name}" if looked_up not in (None, nf.get("bfloat16")) else "",
+            "" if self.wiring.exact_products else _called(self._multiplier),
+            _register(self._accumulator, self.accumulator_bits),
+            f"{self.lanes} lanes" if self.lanes > 1 else "",
+            f"{self.stages} stages" if self.stages else "",
+            "specials" if self.specials == "full" else "",
+            "" if usual_blocks else f"blocks in {self._total.name}",
+        ]
+        return ", ".join(part for part in parts if part)
 
     @property
     def a_format(self) -> nf.Format:
@@ -375,8 +389,26 @@ def _accumulator(accumulator: object) -> nf.Accumulator | None:
     )
 
 
+def _register(how: nf.Accumulator, bits: int) -> str:
+    """An accumulator for people: "fixed 46", "float 32", "float 16 bfloat16 toward zero"."""
+    if isinstance(how, nf.Aligned):
+        return f"aligned {bits} {repr(how).removeprefix('Aligned')}"
+    if not isinstance(how, nf.FloatChain):
+        return f"fixed {bits}" + (" saturate" if isinstance(how, nf.Integer) and how.overflow == "saturate" else "")
+    of_its_width = how.format.name == f"float{bits}"
+    style = style_of(how, "finite").name
+    words = ["" if of_its_width else how.format.name, "" if style == "ties_to_even" else style.replace("_", " ")]
+    return " ".join(["float", str(bits), *(word for word in words if word)])
+
+
 def _called(multiplier: Multiplier) -> str:
-    """A multiplier for people."""
+    """A multiplier for people, what is not usual of it behind it."""
     if isinstance(multiplier, nf.RoundedProduct):
-        return f"rounded to {multiplier.format.name}"
-    return f"lmul {multiplier.form}" if isinstance(multiplier, nf.LMul) else repr(multiplier)
+        usual: Multiplier = nf.RoundedProduct(multiplier.format)
+        text, short = f"rounded to {multiplier.format.name}", repr(usual)
+    elif isinstance(multiplier, nf.LMul):
+        usual = nf.LMul(multiplier.form)
+        text, short = f"lmul {multiplier.form}", repr(usual)
+    else:
+        return repr(multiplier)
+    return text + repr(multiplier).removeprefix(short[:-1]).removesuffix(")").replace(",", "")

@@ -22,11 +22,11 @@ def test_a_design_against_itself_is_exactly_one() -> None:
 
 
 def test_two_designs_of_one_name_are_two() -> None:
-    """Names do not say what a codebook is looked up in."""
-    grids = [
-        hw.SystolicArray(hw.MacPE("nf4", "nf4", operand_format=fmt, accumulator=nf.FloatChain("float32")), 8, 8)
-        for fmt in ("e4m3fn", "bfloat16")
+    """A codebook's name does not say its entries."""
+    books = [
+        nf.Codebook(label="mine", bits=2, entries=entries, ties="even") for entries in ((-1, 0, 1, 2), (0, 1, 2, 7))
     ]
+    grids = [hw.SystolicArray(hw.MacPE("int8", book, accumulator=nf.FloatChain("float32")), 8, 8) for book in books]
     chips = [hw.Accelerator(array=grid, technology="ihp130", clock_hz=10e6) for grid in grids]
     reports = [hw.estimate(GEMM, one) for one in chips]
     assert reports[0].accelerator == reports[1].accelerator

@@ -422,9 +422,47 @@ def test_a_pe_is_hashable_and_rebuilt_by_its_repr() -> None:
     assert hw.MacPE("e4m3fn", "e2m1fn", lanes=4, stages=1).name == "e4m3fn x e2m1fn, fixed 37, 4 lanes, 1 stages"
 
 
+def test_pes_of_other_wires_have_other_names() -> None:
+    chain, rounded = nf.FloatChain, nf.RoundedProduct
+    registers = [chain("float32"), chain("float32", rounding="toward_zero"), chain("float16"), chain("bfloat16")]
+    registers += [chain("float32", rounding="stochastic_a", random_bits=bits) for bits in (8, 9)]
+    registers += [chain("float16", overflow="saturate"), nf.Exact(max_terms=256), "hopper_fp8"]  # type: ignore[list-item]
+    registers += [nf.Aligned(32, 13, "e8m13:ieee", minimum_exponent=-133, rounding="ties_to_even")]  # type: ignore[list-item]
+    multipliers = [rounded("float16"), rounded("float16", rounding="toward_zero"), rounded("bfloat16")]
+    multipliers += [nf.LMul(), nf.LMul("integer_add"), nf.LMul("integer_add", policy="flush_and_saturate")]  # type: ignore[list-item]
+    pes = [hw.MacPE("e4m3fn", "e4m3fn", accumulator=how) for how in registers]
+    pes += [hw.MacPE("e4m3fn", "e4m3fn", multiplier=how, accumulator=chain("float32")) for how in multipliers]
+    pes += [hw.MacPE("nf4", "nf4", operand_format=fmt, accumulator=chain("float32")) for fmt in ("bfloat16", "e4m3fn")]
+    pes += [hw.MacPE("mxfp4", "mxfp4", edge_accumulator=how) for how in (None, chain("bfloat16"))]
+    pes += [hw.MacPE("int8", "int8", accumulator=nf.Integer(24, overflow=how)) for how in ("wrap", "saturate")]
+    assert len({pe.name for pe in pes}) == len({(pe.module(), pe.block_edge) for pe in pes}) == len(pes)
+    # What is usual stays unsaid.
+    assert [pes[0].name, pes[2].name] == ["e4m3fn x e4m3fn, float 32", "e4m3fn x e4m3fn, float 16"]
+    assert pes[1].name == "e4m3fn x e4m3fn, float 32 toward zero"
+
+
+def test_listed_macs_of_other_wires_have_other_names() -> None:
+    from hwsim.pe.catalogue import catalogue
+    from hwsim.pe.units.unit import MultiplyAccumulate
+
+    listed = [one.what.what for one in catalogue().values() if isinstance(one.what, MultiplyAccumulate)]
+    names = {
+        hw.MacPE(
+            mac.a, mac.b, accumulator=mac.accumulator, lanes=mac.lanes, stages=mac.stages, specials=mac.specials,
+            multiplier=mac.multiplier, operand_format=mac.operand_format or "bfloat16",
+        ).name
+        for mac in listed
+    }  # fmt: skip
+    assert len(names) == len(listed)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (
+            {"a": "mxfp4", "edge_accumulator": nf.FloatChain("float32", rounding="toward_zero")},
+            "block sums are added rounded to nearest even",
+        ),
         ({"multiplier": "lmul"}, "MacPE: no multiplier is called 'lmul'; there are exact, lmul_formula"),
         ({"multiplier": "mitchell"}, "there are wires for ExactProduct, ShiftOnly"),
         ({"accumulator": "hopper"}, "MacPE: no accumulator is called 'hopper'; near names"),
