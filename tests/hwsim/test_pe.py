@@ -331,6 +331,59 @@ def test_two_pes_are_compared_in_pairs() -> None:
         hw.compare_pes(int8, int4, tech=[])
 
 
+def test_block_scales_are_in_a_comparison_by_their_share_of_a_block() -> None:
+    mx, plain = hw.MacPE("mxfp4", "mxfp4"), hw.MacPE("e2m1fn", "e2m1fn", accumulator=nf.Exact(max_terms=32))
+    assert mx.module() == plain.module()
+    unit = mx.block_edge
+    assert unit is not None
+    cells = hw.compare_pes(mx, plain, edges=False).ratio
+    assert (cells.low, cells.high) == (1.0, 1.0)
+    for name in TECHNOLOGIES:
+        found = hw.compare_pes(mx, plain, tech=name)
+        cell, share = mx.area_um2(name).value, price.area_um2(edge(unit), name).value / 32
+        assert found.ratios[name].value == pytest.approx((cell + share) / cell)
+        assert {side: cost.value for side, cost in found.parts[name][0].items()} == pytest.approx(
+            {"cell": cell, "block scales": share}
+        )
+        assert set(found.parts[name][1]) == {"cell"}
+    for quantity in ("area", "energy"):
+        found = hw.compare_pes(mx, plain, quantity)  # type: ignore[arg-type]
+        assert found.verdict == "worse", quantity
+        assert "and 0% of it" in str(found)
+    assert hw.compare_pes(mx, plain, "delay").ratio.value == 1.0, "units are pipelined"
+    same = hw.compare_pes(mx, hw.MacPE("mxfp4", "mxfp4")).ratio
+    assert (same.low, same.high) == (1.0, 1.0)
+    # Four lanes take a block in a quarter of the cycles: a unit is shared by a quarter of the PEs, with as many MACs.
+    lanes = hw.compare_pes(hw.MacPE("mxfp4", "mxfp4", lanes=4), mx, tech="gt2n").parts["gt2n"]
+    assert lanes[0]["block scales"].value == pytest.approx(lanes[1]["block scales"].value, rel=0.05)
+
+
+def test_a_cell_on_both_sides_has_one_error() -> None:
+    """What differs is the edge alone: as uncertain as the edges are, and not as cells are."""
+    mx, power = hw.MacPE("mxfp4", "mxfp4"), hw.MacPE("e2m1fn:g32", "e2m1fn:g32")
+    assert mx.module() == power.module()
+    found = hw.compare_pes(mx, power, tech="ihp130")
+    ours, theirs = found.parts["ihp130"]
+    assert ours["cell"] == theirs["cell"]
+    for cell in (ours["cell"].low, ours["cell"].value, ours["cell"].high):
+        for x in (ours["block scales"].low, ours["block scales"].high):
+            for y in (theirs["block scales"].low, theirs["block scales"].high):
+                assert found.ratios["ihp130"].low <= (cell + x) / (cell + y) <= found.ratios["ihp130"].high
+
+
+def test_the_interval_of_a_comparison_with_edges_holds_the_ends_of_all_parts() -> None:
+    """Of synthesised cells only the edges are uncertain, and all of that is in the interval."""
+    nvfp4, plain = hw.MacPE("nvfp4", "nvfp4"), hw.MacPE("int8", "int8")
+    found = hw.compare_pes(nvfp4, plain, tech="ihp130")
+    ours, theirs = found.parts["ihp130"]
+    low = sum(cost.low for cost in ours.values()) / sum(cost.high for cost in theirs.values())
+    high = sum(cost.high for cost in ours.values()) / sum(cost.low for cost in theirs.values())
+    ratio = found.ratios["ihp130"]
+    assert ratio.low <= low * (1 + 1e-12)
+    assert ratio.high >= high * (1 - 1e-12)
+    assert ratio.low < ratio.value < ratio.high
+
+
 @pytest.mark.parametrize(
     ("operands", "message"),
     [
