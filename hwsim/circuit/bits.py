@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+_set = object.__setattr__  # how a frozen description gets its fields
 
 
-@dataclass(frozen=True, slots=True)
-class Wire:
+class Wire(NamedTuple):
     """A named bundle of `width` wires of a module."""
 
     name: str
     width: int
 
 
-@dataclass(frozen=True, slots=True)
-class Slice:
+class Slice(NamedTuple):
     """`width` wires of a bundle from number `low` on."""
 
     wire: Wire
@@ -23,8 +24,7 @@ class Slice:
     width: int
 
 
-@dataclass(frozen=True, slots=True)
-class Constant:
+class Constant(NamedTuple):
     """`width` wires held at the bits of `value`."""
 
     value: int
@@ -34,16 +34,22 @@ class Constant:
 Part = Slice | Constant
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Bits:
-    """A row of wires and constants, the lowest part first. x[i] is one bit, x[low:high] the bits low .. high - 1."""
+    """A row of wires and constants, the lowest part first. x[i] is one bit, x[low:high] the bits low .. high - 1.
+
+    width: how many wires.
+    """
 
     parts: tuple[Part, ...]
+    width: int = field(repr=False, compare=False)
 
-    @property
-    def width(self) -> int:
-        """How many wires."""
-        return sum(part.width for part in self.parts)
+    def __init__(self, parts: tuple[Part, ...]) -> None:
+        width = 0
+        for part in parts:
+            width += part.width
+        _set(self, "parts", parts)
+        _set(self, "width", width)
 
     def __getitem__(self, place: int | slice) -> Bits:
         if isinstance(place, int):
@@ -64,6 +70,8 @@ class Bits:
 
     def repeat(self, count: int) -> Bits:
         """These wires `count` times."""
+        if len(self.parts) == 1 and isinstance(self.parts[0], Slice):  # no slice goes on with its own beginning
+            return Bits(self.parts * count)
         return Bits(tuple(merged(self.parts * count)))
 
     def above(self, zeros: int) -> Bits:
@@ -86,32 +94,39 @@ def cat(*rows: Bits) -> Bits:
     return Bits(tuple(merged(part for row in reversed(rows) for part in row.parts)))
 
 
-def merged(parts: Iterator[Part] | tuple[Part, ...]) -> list[Part]:
+def merged(parts: Iterable[Part]) -> list[Part]:
     """Neighbours that are one slice, or one constant, written as one."""
     found: list[Part] = []
+    last: Part | None = None
     for part in parts:
-        last = found[-1] if found else None
-        if isinstance(last, Constant) and isinstance(part, Constant):
-            found[-1] = Constant(last.value | part.value << last.width, last.width + part.width)
-        elif (
-            isinstance(last, Slice)
-            and isinstance(part, Slice)
-            and last.wire == part.wire
-            and part.low == last.low + last.width
-        ):
-            found[-1] = Slice(last.wire, last.low, last.width + part.width)
-        elif part.width:
-            found.append(part)
+        if not part.width:
+            continue
+        if isinstance(part, Slice):
+            if isinstance(last, Slice) and part.low == last.low + last.width and last.wire == part.wire:
+                last = found[-1] = Slice(last.wire, last.low, last.width + part.width)
+                continue
+        elif isinstance(last, Constant):
+            last = found[-1] = Constant(last.value | part.value << last.width, last.width + part.width)
+            continue
+        found.append(part)
+        last = part
     return found
 
 
-def _cut(parts: tuple[Part, ...], low: int, high: int) -> Iterator[Part]:
-    place = 0
+def _cut(parts: tuple[Part, ...], low: int, high: int) -> list[Part]:
+    """The parts of places low .. high - 1."""
+    found: list[Part] = []
     for part in parts:
-        begin, end = max(low - place, 0), min(high - place, part.width)
-        if begin < end:
-            if isinstance(part, Slice):
-                yield Slice(part.wire, part.low + begin, end - begin)
+        if high <= 0:
+            break
+        width = part.width
+        if low < width and low < high:
+            begin, end = max(low, 0), min(high, width)
+            if begin == 0 and end == width:
+                found.append(part)
+            elif isinstance(part, Slice):
+                found.append(Slice(part.wire, part.low + begin, end - begin))
             else:
-                yield Constant((part.value >> begin) & ((1 << (end - begin)) - 1), end - begin)
-        place += part.width
+                found.append(Constant((part.value >> begin) & ((1 << (end - begin)) - 1), end - begin))
+        low, high = low - width, high - width
+    return found

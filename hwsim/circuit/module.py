@@ -13,11 +13,14 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from hwsim.circuit.bits import Bits, Constant, Slice, Wire, bits
-from hwsim.primitives import PRIMITIVES, Leaf, primitive
+from hwsim.primitives import Leaf, primitive
+from hwsim.primitives.leaf import Widths
 
+_set = object.__setattr__  # how a frozen description gets its fields
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _WORDS = frozenset(
     {"always", "and", "assign", "begin", "buf", "case", "default", "edge", "else", "end", "endcase", "endmodule", "for"}
@@ -26,7 +29,7 @@ _WORDS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Instance:
     """One copy of a leaf or a module: a row of wires for every input port, a wire of its own for every output port."""
 
@@ -34,6 +37,18 @@ class Instance:
     of: Leaf | Module
     inputs: tuple[tuple[str, Bits], ...]
     outputs: tuple[tuple[str, Wire], ...]
+
+    def __init__(
+        self,
+        name: str,
+        of: Leaf | Module,
+        inputs: tuple[tuple[str, Bits], ...],
+        outputs: tuple[tuple[str, Wire], ...],
+    ) -> None:
+        _set(self, "name", name)
+        _set(self, "of", of)
+        _set(self, "inputs", inputs)
+        _set(self, "outputs", outputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +65,8 @@ class Module:
     _hash: int = field(init=False, repr=False, compare=False, default=0)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_hash", hash((self.name, self.inputs, self.outputs, self.instances)))
+        # Two modules of one name and as many parts are told apart where they meet: there are few.
+        _set(self, "_hash", hash((self.name, len(self.instances))))
 
     def __hash__(self) -> int:
         """Made once: modules are keys wherever something is read off their tree."""
@@ -111,23 +127,24 @@ class Build:
 
         A leaf without wires to give (a shifter by nothing) is not made where its caller leaves it out; widths must fit.
         """
-        rows = {key: value for key, value in ports_and_parameters.items() if isinstance(value, Bits)}
-        parameters = {key: value for key, value in ports_and_parameters.items() if not isinstance(value, Bits)}
-        what = primitive(kind, parameters)
+        rows: dict[str, Bits] = {}
+        parameters: dict[str, Any] = {}
+        for key, value in ports_and_parameters.items():
+            (rows if isinstance(value, Bits) else parameters)[key] = value
         if kind == "register":
             raise ValueError("Build: a register is made by `register` and driven by `drive`")
-        return self._instance(name, what, what.inputs(), what.outputs(), rows)
+        return self._instance(name, kind, *_leaf(kind, **parameters), rows)
 
     def module(self, name: str, what: Module, **rows: Bits) -> Any:
         """A module inside this one. Returns its output, or a dict of several."""
         wanted = {wire.name: wire.width for wire in what.inputs}
-        return self._instance(name, what, wanted, what.output_widths(), rows)
+        return self._instance(name, what.name, what, wanted, what.output_widths(), rows)
 
     def register(self, name: str, width: int) -> Bits:
         """A register's output; `drive` says what it takes at the clock."""
         wire = Wire(self._own(name), width)
         self._open[name] = (len(self._instances), wire)
-        what = PRIMITIVES["register"](width=width)  # type: ignore[call-arg]
+        what, _, _ = _leaf("register", width=width)
         self._instances.append(Instance(f"{name}_register", what, (), (("q", wire),)))
         self._names.add(f"{name}_register")
         return bits(wire)
@@ -149,7 +166,7 @@ class Build:
         return Module(self.name, tuple(self._inputs), tuple(self._outputs), tuple(self._instances))
 
     def _own(self, name: str) -> str:
-        if not _NAME.fullmatch(name) or name in _WORDS:
+        if not _is_name(name):
             raise ValueError(
                 f"Build {self.name!r}: a name is lower case letters, digits and _, no word of Verilog, got {name!r}"
             )
@@ -158,23 +175,39 @@ class Build:
         self._names.add(name)
         return name
 
-    def _instance(self, name: str, what: Any, wanted: Any, given: Any, rows: dict[str, Bits]) -> Any:
-        kind = what.name if isinstance(what, Module) else what.kind
-        if set(rows) != set(wanted):
+    def _instance(
+        self, name: str, kind: str, what: Leaf | Module, wanted: Widths, given: Widths, rows: dict[str, Bits]
+    ) -> Any:
+        if rows.keys() != wanted.keys():
             raise ValueError(f"Build {self.name!r}: {name!r} ({kind}) takes {', '.join(wanted)}, got {', '.join(rows)}")
+        inputs = []
         for port, width in wanted.items():
-            if rows[port].width != width:
+            row = rows[port]
+            if row.width != width:
                 raise ValueError(
-                    f"Build {self.name!r}: {name!r} ({kind}) takes {width} wires at {port}, got {rows[port].width}"
+                    f"Build {self.name!r}: {name!r} ({kind}) takes {width} wires at {port}, got {row.width}"
                 )
+            inputs.append((port, row))
         self._own(name)
-        wires = {
-            port: Wire(f"{name}_{port}" if len(given) > 1 else f"{name}_out", width) for port, width in given.items()
-        }
-        self._names.update(wire.name for wire in wires.values())
-        self._instances.append(Instance(name, what, tuple((port, rows[port]) for port in wanted), tuple(wires.items())))
-        found = {port: bits(wire) for port, wire in wires.items()}
-        return found if len(found) > 1 else next(iter(found.values()))
+        wires = []
+        for port, width in given.items():
+            wire = Wire(f"{name}_{port}" if len(given) > 1 else f"{name}_out", width)
+            self._names.add(wire.name)
+            wires.append((port, wire))
+        self._instances.append(Instance(name, what, tuple(inputs), tuple(wires)))
+        return {port: bits(wire) for port, wire in wires} if len(wires) > 1 else bits(wires[0][1])
+
+
+@lru_cache(maxsize=65536, typed=True)
+def _leaf(kind: str, **parameters: int) -> tuple[Leaf, Widths, Widths]:
+    """The leaf and its ports: one object each, however many modules have it."""
+    what = primitive(kind, parameters)
+    return what, what.inputs(), what.outputs()
+
+
+@lru_cache(maxsize=65536)
+def _is_name(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None and name not in _WORDS
 
 
 def sources(row: Bits) -> Iterator[Wire]:
