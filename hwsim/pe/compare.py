@@ -86,7 +86,9 @@ def compare_pes(
     for pe in (first, second):
         if not isinstance(pe, MacPE):
             raise TypeError(f"compare_pes: takes two MacPEs, got {pe!r}")
-    names = [technology(one).name for one in (technologies() if tech is None else tech)]
+    if not isinstance(tech, Sequence | None):
+        raise TypeError(f"compare_pes: tech must be a technology or a list of some, got {tech!r}")
+    names = list(dict.fromkeys(technology(one).name for one in (technologies() if tech is None else tech)))
     if not names:
         raise ValueError(f"compare_pes: tech is empty; take some of {', '.join(technologies())}")
     parts = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import cache
+from numbers import Real
 from operator import index
 from typing import TYPE_CHECKING, Literal, SupportsIndex, cast
 
@@ -19,11 +20,11 @@ from hwsim.cost import Cost
 from hwsim.pe.circuit import CUTS, Mac, mac
 from hwsim.pe.edge import Edge, block_edge, result_edge
 from hwsim.pe.embeds import embeds
-from hwsim.pe.floating import style_of
+from hwsim.pe.names import multiplier_name, register_name
 from hwsim.pe.number import check_multiplied
 from hwsim.pe.row_sum import RowSum
 from hwsim.pe.scales import MAX_TERMS, Scales, edge_every, scales_of
-from hwsim.pe.series import Matrices, series
+from hwsim.pe.series import Matrices, Series, series
 from hwsim.pe.stimulus import Operands
 from hwsim.technology import Technology, technology
 
@@ -99,6 +100,7 @@ class MacPE:
         if isinstance(self.accumulator, nf.Aligned) and self.lanes == 1:
             object.__setattr__(self, "lanes", self.accumulator.terms)
         self._check_zero_points()
+        self._check_terms()
         if self.edge_every is not None and self.edge_accumulator is None:
             object.__setattr__(self, "edge_accumulator", nf.FloatChain("float32"))
         _ = self.wiring.register_bits  # refuses what there are no wires for, Exact() without max_terms too
@@ -112,8 +114,8 @@ class MacPE:
         parts = [
             f"{self.a_format.name} x {self.b_format.name}",
             f"looked up in {looked_up.name}" if looked_up not in (None, nf.get("bfloat16")) else "",
-            "" if self.wiring.exact_products else _called(self._multiplier),
-            _register(self._accumulator, self.accumulator_bits),
+            "" if self.wiring.exact_products else multiplier_name(self._multiplier),
+            register_name(self._accumulator, self.accumulator_bits),
             f"{self.lanes} lanes" if self.lanes > 1 else "",
             f"{self.stages} stages" if self.stages else "",
             "specials" if self.specials == "full" else "",
@@ -235,15 +237,17 @@ class MacPE:
         what, node = self.wiring, technology(tech).name
         if isinstance(operands, str):
             return _energy(what, node, operands)
-        own = series(what, operands, (self.a_format, self.b_format))
-        return price.energy_pj(self.module(), node, own, normal=series(what, "normal"))
+        return price.energy_pj(self.module(), node, self._series(operands), normal=series(what, "normal"))
 
     def leakage_mw(self, tech: str | Technology) -> Cost:
         """Static power of the cell."""
         return price.leakage_mw(self.module(), tech)
 
     def breakdown(
-        self, tech: str | Technology, quantity: Literal["area", "energy"] = "area", operands: Operands = "normal"
+        self,
+        tech: str | Technology,
+        quantity: Literal["area", "energy"] = "area",
+        operands: Operands | Matrices = "normal",
     ) -> dict[str, Cost]:
         """Area (um2) or energy (pJ) of every leaf of the module by path; they sum to the whole.
 
@@ -257,7 +261,7 @@ class MacPE:
         else:
             whole, parts = (
                 self.energy_pj(tech, operands),
-                price.estimated_fj(module, node, series(self.wiring, operands)),
+                price.estimated_fj(module, node, self._series(operands)),
             )
         shares = parts / parts.sum()
         return {
@@ -268,6 +272,10 @@ class MacPE:
     def pipelined(self, tech: str | Technology, period_ns: float) -> MacPE:
         """This PE with the fewest stages whose delay is within the period. Raises ValueError where none is, saying what
         the fastest takes: the accumulation's loop is never cut."""
+        if isinstance(period_ns, bool) or not isinstance(period_ns, Real):
+            raise TypeError(f"MacPE: period_ns must be a number of ns such as 1.0, got {period_ns!r}")
+        if not period_ns > 0:
+            raise ValueError(f"MacPE: period_ns must be above 0, got {period_ns!r}")
         fastest = None
         for stages in range(len(CUTS) + 1):
             try:
@@ -309,6 +317,9 @@ class MacPE:
     def _total(self) -> nf.Minifloat:
         return (self.edge_accumulator or nf.FloatChain("float32")).format
 
+    def _series(self, operands: Operands | Matrices) -> Series:
+        return series(self.wiring, operands, (self.a_format, self.b_format))
+
     def _scales(self) -> tuple[Scales, Scales]:
         return scales_of(self.a_format), scales_of(self.b_format)
 
@@ -319,6 +330,21 @@ class MacPE:
         if offsets and tables:
             raise TypeError(
                 f"MacPE: beside a zero point the other side's elements are summed; {called(tables[0])} is a table"
+            )
+
+    def _check_terms(self) -> None:
+        """Raise where a block's products do not go into the register one cycle after another, or not all of them."""
+        pair, every = f"{called(self.a_format)} x {called(self.b_format)}", self.edge_every
+        if every is not None and every % self.lanes:
+            raise ValueError(
+                f"MacPE: {pair}: {every} products share their scales, which lanes={self.lanes} does not divide; there "
+                "are wires for scales of whole sums, so use lanes (or an aligned register's terms) that divide it"
+            )
+        how, terms = self.accumulator, max(self.lanes, every or 1)
+        if isinstance(how, nf.Exact) and how.max_terms is not None and how.max_terms < terms:
+            raise ValueError(
+                f"MacPE: {pair}: sums of {terms} products go into the register, {how!r} holds {how.max_terms}; "
+                f"use nf.Exact(max_terms={terms}) or more"
             )
 
     def _check_operand(self, side: str, fmt: nf.Format) -> None:
@@ -382,33 +408,12 @@ def _accumulator(accumulator: object) -> nf.Accumulator | None:
             nf.get(accumulator)
         except (TypeError, ValueError):
             raise ValueError(f"MacPE: {str(named).partition(': ')[2]}") from None
-    meant = f"nf.Integer({accumulator})" if isinstance(accumulator, int) else f"nf.FloatChain({accumulator!r})"
+    meant = "nf.FloatChain('float32')"
+    if isinstance(accumulator, int):
+        meant = f"nf.Integer({accumulator})"
+    elif isinstance(accumulator, str | nf.Minifloat):
+        meant = f"nf.FloatChain({accumulator!r})"
     raise TypeError(
         f"MacPE: accumulator must be nf.Exact, nf.Integer, nf.FloatChain or nf.Aligned, or a name of one, got "
         f"{accumulator!r}; say {meant}"
     )
-
-
-def _register(how: nf.Accumulator, bits: int) -> str:
-    """An accumulator for people: "fixed 46", "float 32", "float 16 bfloat16 toward zero"."""
-    if isinstance(how, nf.Aligned):
-        return f"aligned {bits} {repr(how).removeprefix('Aligned')}"
-    if not isinstance(how, nf.FloatChain):
-        return f"fixed {bits}" + (" saturate" if isinstance(how, nf.Integer) and how.overflow == "saturate" else "")
-    of_its_width = how.format.name == f"float{bits}"
-    style = style_of(how, "finite").name
-    words = ["" if of_its_width else how.format.name, "" if style == "ties_to_even" else style.replace("_", " ")]
-    return " ".join(["float", str(bits), *(word for word in words if word)])
-
-
-def _called(multiplier: Multiplier) -> str:
-    """A multiplier for people, what is not usual of it behind it."""
-    if isinstance(multiplier, nf.RoundedProduct):
-        usual: Multiplier = nf.RoundedProduct(multiplier.format)
-        text, short = f"rounded to {multiplier.format.name}", repr(usual)
-    elif isinstance(multiplier, nf.LMul):
-        usual = nf.LMul(multiplier.form)
-        text, short = f"lmul {multiplier.form}", repr(usual)
-    else:
-        return repr(multiplier)
-    return text + repr(multiplier).removeprefix(short[:-1]).removesuffix(")").replace(",", "")

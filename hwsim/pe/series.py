@@ -54,7 +54,10 @@ def _numbers(x: object) -> NDArray[np.float64]:
     """A matrix as float64; tensors too."""
     if hasattr(x, "detach"):
         x = x.detach().double().cpu().numpy()
-    array = np.asarray(x)
+    try:
+        array = np.asarray(x)
+    except ValueError as error:  # rows of several lengths
+        raise ValueError(f"energy_pj: operands must be matrices: {error}") from None
     if array.dtype.kind not in "iufb" and array.dtype.name != "bfloat16":
         raise ValueError(f"energy_pj: operands must be matrices of real numbers, got dtype {array.dtype}")
     return array.astype(np.float64)
@@ -63,6 +66,9 @@ def _numbers(x: object) -> NDArray[np.float64]:
 def _codes_of(fmt: nf.Format, rows: NDArray[np.float64]) -> NDArray[Any]:
     """Codes of the elements of rows along k. [rows, k]"""
     if isinstance(fmt, nf.Scaled):
+        largest = float(np.abs(rows).max())
+        if largest > float(np.finfo(np.float32).max):
+            raise ValueError(f"energy_pj: operands under scales must be float32 numbers, got one of size {largest:.3g}")
         found = nf.encode(rows.astype(np.float32), fmt, axis=1, pad=True).codes
         return np.asarray(found).reshape(len(rows), -1)[:, : rows.shape[1]]
     return np.asarray(nf.encode_codes(fmt, rows, nf.Cast(overflow="saturate_finite")))  # type: ignore[arg-type]

@@ -113,6 +113,10 @@ def technology(name: str | Technology) -> Technology:
     """The technology of that name; a Technology is returned as it is. Raises ValueError naming those there are."""
     if isinstance(name, Technology):
         return name
+    if not isinstance(name, str):
+        raise TypeError(
+            f"technology: needs a name or a Technology, got {name!r}; use one of {', '.join(technologies())}"
+        )
     if name not in technologies() and name not in _added:
         known = ", ".join([*technologies(), *_added])
         raise ValueError(f"technology: unknown technology {name!r}; use one of {known}")

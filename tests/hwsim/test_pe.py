@@ -302,6 +302,35 @@ def test_a_series_that_is_handed_out_again_cannot_be_written_to() -> None:
         series(hw.MacPE("int8", "int8").wiring, "normal")["a"][0] = 1
 
 
+@pytest.mark.parametrize(
+    ("period", "error", "message"),
+    [("1", TypeError, "period_ns must be a number of ns"), (0, ValueError, "period_ns must be above 0, got 0"),
+     (float("nan"), ValueError, "must be above 0, got nan"), (1e-3, ValueError, "cannot run at 0.001 ns in gt2n")],
+)  # fmt: skip
+def test_an_impossible_period_is_refused(period: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        hw.MacPE("int8", "int8").pipelined("gt2n", period)
+
+
+def test_a_breakdown_under_own_tensors_is_of_the_energy_under_them() -> None:
+    rng = np.random.default_rng(0)
+    own = rng.standard_normal((4, 64)) * 100, rng.standard_normal((64, 4))
+    pe = hw.MacPE("mxfp4", "mxfp4")
+    parts, whole = pe.breakdown("gt2n", "energy", own), pe.energy_pj("gt2n", own)
+    assert sum(cost.value for cost in parts.values()) == pytest.approx(whole.value)
+    elements = hw.MacPE("e2m1fn", "e2m1fn", accumulator=pe.accumulator)
+    assert elements.module() == pe.module()
+    without = elements.breakdown("gt2n", "energy", own)
+    shares = [{path: part.value / sum(p.value for p in held.values()) for path, part in held.items()}
+              for held in (parts, without)]  # fmt: skip
+    assert shares[0] != pytest.approx(shares[1], rel=0.01), "scales decide which codes the leaves see"
+
+
+def test_tensors_that_scales_cannot_be_found_for_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"under scales must be float32 numbers, got one of size 1e\+300"):
+        hw.MacPE("mxfp4", "mxfp4").energy_pj("gt2n", (np.full((2, 32), 1e300), np.ones((32, 2))))
+
+
 def test_two_pes_are_compared_in_pairs() -> None:
     int8, int4 = hw.MacPE("int8", "int8"), hw.MacPE("int4", "int4")
     found = hw.compare_pes(int4, int8)
@@ -329,6 +358,10 @@ def test_two_pes_are_compared_in_pairs() -> None:
         hw.compare_pes(int8, "int8")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="tech is empty"):
         hw.compare_pes(int8, int4, tech=[])
+    with pytest.raises(TypeError, match="tech must be a technology or a list of some, got 5"):
+        hw.compare_pes(int8, int4, tech=5)  # type: ignore[arg-type]
+    once, twice = (hw.compare_pes(int8, int4, tech=["gt2n"] * times).ratio for times in (1, 2))
+    assert once == twice, "one library, however often"
 
 
 def test_block_scales_are_in_a_comparison_by_their_share_of_a_block() -> None:
@@ -391,6 +424,7 @@ def test_the_interval_of_a_comparison_with_edges_holds_the_ends_of_all_parts() -
         ((MATRICES[0], MATRICES[1][:9]), r"must have shapes \(m, k\) and \(k, n\), got \(96, 96\) and \(9, 96\)"),
         ((MATRICES[0] * np.nan, MATRICES[1]), "operands must be finite"),
         (MATRICES, "operands are a name or a pair"),
+        (([[1], [1, 2]], np.ones((1, 2))), "operands must be matrices: .*inhomogeneous"),
     ],
 )
 def test_operands_that_are_none_are_refused(operands: Any, message: str) -> None:
@@ -520,6 +554,11 @@ def test_listed_macs_of_other_wires_have_other_names() -> None:
         ({"multiplier": "mitchell"}, "there are wires for ExactProduct, ShiftOnly"),
         ({"accumulator": "hopper"}, "MacPE: no accumulator is called 'hopper'; near names"),
         ({"accumulator": "hopper_fp8", "lanes": 4}, "takes 32 products, got lanes=4"),
+        ({"accumulator": nf.Exact(max_terms=4), "lanes": 8}, r"sums of 8 products .* use nf.Exact\(max_terms=8\)"),
+        ({"a": "mxfp4", "accumulator": nf.Exact(max_terms=16)}, "sums of 32 products go into the register"),
+        ({"a": "mxfp4", "lanes": 24}, "32 products share their scales, which lanes=24 does not divide"),
+        ({"a": "mxfp4", "lanes": 64}, "32 products share their scales, which lanes=64 does not divide"),
+        ({"a": "nvfp4", "b": "nvfp4", "accumulator": "hopper_fp8"}, "16 products share their scales, which lanes=32"),
         ({"specials": "full", "accumulator": nf.Integer(32)}, "holds no infinity and no NaN"),
         ({"lanes": 0}, "needs lanes >= 1 and stages 0..3, got lanes=0"),
         ({"stages": 4}, "needs lanes >= 1 and stages 0..3, got lanes=1, stages=4"),
@@ -538,6 +577,7 @@ def test_nonsense_is_refused(arguments: dict[str, Any], message: str) -> None:
     ("arguments", "message"),
     [
         ({"accumulator": "float32"}, r"accumulator must be .* got 'float32'; say nf.FloatChain\('float32'\)"),
+        ({"accumulator": nf.Integer}, r"accumulator must .* say nf.FloatChain\('float32'\)"),
         ({"accumulator": 32}, r"accumulator must be .* got 32; say nf.Integer\(32\)"),
         (
             {"edge_accumulator": "float32"},

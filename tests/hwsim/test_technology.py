@@ -44,6 +44,8 @@ def test_gates_without_a_library() -> None:
 def test_errors_name_what_there_is() -> None:
     with pytest.raises(ValueError, match="unknown technology 'asap7'; use one of sky130hd, ihp130, gt2n"):
         hw.get_technology("asap7")
+    with pytest.raises(TypeError, match=r"needs a name or a Technology, got \['gt2n'\]; use one of sky130hd"):
+        hw.get_technology(["gt2n"])  # type: ignore[arg-type]
     assert hw.get_technology(hw.get_technology("gt2n")) is hw.get_technology("gt2n")
 
 
