@@ -80,6 +80,9 @@ class Accelerator:
 
     def __post_init__(self) -> None:
         tech = technology(self.technology)
+        if not isinstance(self.others, tuple | list):
+            raise TypeError(f"Accelerator: others must be a tuple of SystolicArrays, got {self.others!r}")
+        object.__setattr__(self, "others", tuple(self.others))
         for array in self.arrays:
             _check_kind("array", array, SystolicArray)
             mac_pe(array)
@@ -100,6 +103,13 @@ class Accelerator:
                 raise ValueError(
                     f"Accelerator: {name} is priced at node {node!r}, the technology is {tech.name!r}; "
                     f"scale it first: Memory.scaled(Scaling(...)), or sram(kib, {tech.name!r})"
+                )
+        unit = self.levels[0]
+        for cost in (unit.energy_pj_per_operation, unit.area_um2):
+            if cost is not None and cost.node not in (None, tech.name):
+                raise ValueError(
+                    f"Accelerator: vector_unit is priced at node {cost.node!r}, the technology is {tech.name!r}; "
+                    f"use assumed_vector_unit(lanes, {tech.name!r})"
                 )
         if self.clock_hz is None:
             slowest = max(period_ns(array, tech) for array in self.arrays)

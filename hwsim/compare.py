@@ -27,6 +27,9 @@ def energy_ratio(report: Report, base: Report) -> Cost:
     its extremes lie at corners. Raises ValueError where the two differ in node, or where a memory has different prices
     (then nothing is common: divide the energies instead).
     """
+    for side in (report, base):
+        if not isinstance(side, Report):
+            raise TypeError(f"energy_ratio: takes two Reports, got {side!r}")
     ours, theirs = report.energy, base.energy
     nodes = [{cost.node for cost in energy.values()} - {None} for energy in (ours, theirs)]
     if nodes[0] != nodes[1]:

@@ -38,6 +38,9 @@ def parallel(a: Report, b: Report) -> Report:
 
     Raises ValueError for different clocks (cycles would not compare) and, from Cost, for different nodes.
     """
+    for side in (a, b):
+        if not isinstance(side, Report):
+            raise TypeError(f"parallel: takes two Reports, got {side!r}")
     if a.clock_hz != b.clock_hz:
         raise ValueError(f"parallel: needs one clock, got {a.clock_hz} Hz and {b.clock_hz} Hz; pass clock_hz to both")
     longer = a if a.cycles >= b.cycles else b

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import inf
+from math import inf, isfinite
 from numbers import Real
 from typing import Any
 
@@ -44,6 +44,8 @@ def gemm_columns(
     Each a number, or one per GEMM.
     Returns the columns of Report.columns and the counts its prices apply to.
     """
+    if not isinstance(where, Setting):
+        raise TypeError(f"gemm_columns: where must be a Setting, got {where!r}; say setting(array)")
     array, pe = where.array, mac_pe(where.array)
     for name, bits in (("bits_a", bits_a), ("bits_b", bits_b), ("output_bits", output_bits)):
         _check_bits(name, bits)
@@ -98,7 +100,7 @@ def gemm_columns(
 
 
 def _check_bits(name: str, bits: Any) -> None:
-    """Raise TypeError unless `bits` is None, a number or a sequence of numbers."""
+    """Raise TypeError unless `bits` is None, a number or a sequence of numbers, ValueError for what is not finite."""
     entries = bits if np.ndim(bits) else [bits]
     wrong = [entry for entry in entries if entry is not None and not isinstance(entry, Real)]
     if wrong:
@@ -106,6 +108,9 @@ def _check_bits(name: str, bits: Any) -> None:
         raise TypeError(
             f"estimate: {name} must be a number of bits such as 16, got {wrong[0]!r}" + (hint and f"; {hint}")
         )
+    endless = [entry for entry in entries if entry is not None and not isfinite(entry)]
+    if endless:
+        raise ValueError(f"estimate: {name} must be a finite number of bits such as 16, got {endless[0]!r}")
 
 
 def _row_bits(fmt: nf.Format, k: Ints) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from hwsim.accelerator import Accelerator
 from hwsim.report import Report, Unpriced
@@ -24,12 +24,12 @@ def vector_report(
     A row takes the longer of operations / lanes and its bytes at DRAM bandwidth. Every byte passes the SRAM once each
     way. Operations cost what the vector unit says; without a figure they are unpriced, with the rows' bytes.
     """
+    if not isinstance(chip, Accelerator):
+        raise TypeError(f"vector_report: needs an Accelerator, whose vector unit does the work, got {chip!r}")
     unit, sram, dram = chip.levels
-    work = np.broadcast_to(np.atleast_1d(np.asarray(operations, dtype=np.float64)), (len(names),))
-    reads = np.broadcast_to(np.atleast_1d(np.asarray(read_bytes, dtype=np.int64)), (len(names),))
-    writes = np.broadcast_to(np.atleast_1d(np.asarray(write_bytes, dtype=np.int64)), (len(names),))
-    if min(work.min(initial=0), reads.min(initial=0), writes.min(initial=0)) < 0:
-        raise ValueError("vector_report: operations and bytes must be 0 or more")
+    work = _column("operations", operations, len(names))
+    reads = _column("read_bytes", read_bytes, len(names)).astype(np.int64)
+    writes = _column("write_bytes", write_bytes, len(names)).astype(np.int64)
     moved = reads + writes
     compute = np.ceil(work / unit.lanes).astype(np.int64)
     memory = np.ceil(moved * (8.0 / dram.bits_each_cycle(chip.clock))).astype(np.int64)
@@ -80,3 +80,13 @@ def vector_report(
         assumptions=assumptions(where),
         unpriced=tuple(unpriced),
     )
+
+
+def _column(what: str, values: ArrayLike, rows: int) -> NDArray[np.float64]:
+    """One value, or one a row, as a row each. float64 holds bytes to 2**53."""
+    column = np.asarray(values, dtype=np.float64)
+    if column.shape not in ((), (1,), (rows,)):
+        raise ValueError(f"vector_report: {what} needs one value or one for each of {rows} names, got {column.shape}")
+    if not np.isfinite(column).all() or (column < 0).any():
+        raise ValueError("vector_report: operations and bytes must be 0 or more, and finite")
+    return np.broadcast_to(column, (rows,))

@@ -89,19 +89,44 @@ def add_technology(path: str | Path) -> Technology:
     name = file.stem
     if name in technologies() or name == GATES:
         raise ValueError(f"add_technology: {name!r} is a shipped technology; give the file another name")
-    try:
-        table = json.loads(file.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"add_technology: {file} is no JSON: {error}") from None
-    lacking = [key for key in ("rows", "library", "sha256", "nand2_um2", "voltage_v") if key not in table]
-    if lacking:
-        raise ValueError(
-            f"add_technology: {file} has no {', '.join(lacking)}; write it with "
-            "python -m hwsim.characterise --liberty PATH --driving-cell C --load-ff F --period-ps P --output TABLE"
-        )
+    table = _read(file)
     if _added.setdefault(name, table) != table:
         raise ValueError(f"add_technology: there is another {name!r} in this process; give the file another name")
     return technology(name)
+
+
+_WRITE = (
+    "write it with python -m hwsim.characterise --liberty PATH --driving-cell C --load-ff F --period-ps P "
+    "--output TABLE, and then python -m hwsim.characterise.fit --table TABLE"
+)
+_KEYS = {"rows", "library", "sha256", "nand2_um2", "voltage_v"}
+_FITTED = {"area", "delay", "energy", "flip_flop_um2", "leakage_nw_per_um2", "between_operands"}
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """A table that characterise wrote. Raises ValueError saying what keeps a file from being one."""
+    if not file.is_file():
+        raise ValueError(f"add_technology: there is no file {file}; {_WRITE}")
+    try:
+        table: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"add_technology: {file} is no JSON: {error}; {_WRITE}") from None
+    lacking = _lacking(table, _KEYS)
+    if not lacking and not isinstance(table["rows"], dict):
+        lacking = ["rows by name"]
+    if not lacking:
+        wanted = set(Row.__dataclass_fields__) - {"name"}
+        by_row = {name: _lacking(row, wanted) for name, row in table["rows"].items()}
+        lacking = [f"{', '.join(keys)} of {name}" for name, keys in by_row.items() if keys][:1]
+    if not lacking and "coefficients" in table:
+        lacking = [f"coefficients of {key}" for key in _lacking(table["coefficients"], _FITTED)]
+    if lacking:
+        raise ValueError(f"add_technology: {file} has no {', '.join(lacking)}; {_WRITE}")
+    return table
+
+
+def _lacking(table: object, keys: set[str]) -> list[str]:
+    return sorted(keys - set(table)) if isinstance(table, dict) else sorted(keys)
 
 
 def added(name: str) -> dict[str, Any] | None:

@@ -459,6 +459,10 @@ def test_an_accelerator_finds_the_array_for_a_pair_or_names_both() -> None:
         (lambda: hw.estimate(hw.Gemm(1, 2, 3), chip(), technology="gt2n"), "the accelerator is in 'ihp130', got"),
         (lambda: tensor_bytes(1, -1), "bits per element must be 0 or more, got -1"),
         (lambda: hw.vector_report(["x"], [-1], [0], [0], chip()), "operations and bytes must be 0 or more"),
+        (lambda: hw.vector_report(["x"], [np.nan], [0], [0], chip()), "must be 0 or more, and finite"),
+        (lambda: hw.vector_report(["x", "y"], [1, 2, 3], [0], [0], chip()), r"one value .* got \(3,\)"),
+        (lambda: hw.estimate(hw.Gemm(1, 2, 3), chip(), output_bits=np.nan), "output_bits must be a finite number"),
+        (lambda: chip(vector_unit=hw.assumed_vector_unit(4, "gt2n")), "vector_unit is priced at node 'gt2n', the tech"),
     ],
 )  # fmt: skip
 def test_nonsense_is_refused(make: Any, message: str) -> None:
@@ -471,6 +475,11 @@ def test_nonsense_is_refused(make: Any, message: str) -> None:
     [
         (lambda: hw.estimate((256, 512, 512), array()), r"needs a Gemm, got \(256, 512, 512\); say Gemm\(m=256"),  # type: ignore[arg-type]
         (lambda: hw.VectorUnit(lanes=1.5), "lanes must be an integer, got 1.5 of type float"),  # type: ignore[arg-type]
+        (lambda: chip(others=array()), "others must be a tuple of SystolicArrays, got SystolicArray"),
+        (lambda: hw.vector_report(["x"], [1], [0], [0], array()), "needs an Accelerator, whose vector unit"),
+        (lambda: hw.gemm_columns(1, 2, 3, 1, array()), r"where must be a Setting, .* say setting\(array\)"),  # type: ignore[arg-type]
+        (lambda: hw.parallel(hw.estimate(hw.Gemm(1, 2, 3), array()), 1), "takes two Reports, got 1"),  # type: ignore[arg-type]
+        (lambda: hw.energy_ratio(hw.estimate(hw.Gemm(1, 2, 3), array()), 1), "takes two Reports, got 1"),  # type: ignore[arg-type]
         (lambda: chip(sram=512), "Accelerator: sram must be a Memory, got 512"),
         (lambda: chip(vector_unit=4), "Accelerator: vector_unit must be a VectorUnit, got 4"),
         (lambda: chip(array=INT8), "Accelerator: array must be a SystolicArray, got MacPE"),

@@ -16,6 +16,8 @@ from hwsim.technology.tables import GateRow, gate_rows, load
 # NAND2 equivalents and delay in ns of int8 x int8 + 32 bits by another, earlier RTL in the same flow.
 FIRST_INT8 = {"sky130hd": (991.7, 7.43), "ihp130": (912.1, 4.63), "gt2n": (1075.9, 0.454)}
 
+TABLE = {"rows": {}, "library": "l", "sha256": "s", "nand2_um2": 1.0, "voltage_v": 1.0}
+
 
 @pytest.mark.parametrize("name", hw.technologies())
 def test_a_table_is_of_the_library_that_the_technology_names(name: str) -> None:
@@ -85,7 +87,7 @@ def test_tables_that_are_none_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="'gt2n' is a shipped technology; give the file another name"):
         hw.add_technology(tmp_path / "gt2n.json")
     (tmp_path / "other.json").write_text('{"rows": {}}')
-    with pytest.raises(ValueError, match=r"other\.json has no library, sha256, nand2_um2, voltage_v; write it with"):
+    with pytest.raises(ValueError, match=r"other\.json has no library, nand2_um2, sha256, voltage_v; write it with"):
         hw.add_technology(tmp_path / "other.json")
     bare = {key: value for key, value in load("gt2n.json").items() if key != "coefficients"}
     (tmp_path / "bare.json").write_text(json.dumps(bare))
@@ -96,3 +98,29 @@ def test_tables_that_are_none_are_refused(tmp_path: Path) -> None:
     (tmp_path / "few.json").write_text(json.dumps(bare | {"rows": dict(list(bare["rows"].items())[:5])}))
     with pytest.raises(ValueError, match="has 5 PEs of 2 families; coefficients take at least 20 of 3"):
         fit.own_table(tmp_path / "few.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "there is no file .*broken.json; write it with python -m hwsim.characterise"),
+        ("{", "is no JSON: Expecting property name"),
+        ("library(x) { }", "is no JSON"),
+        ("3", "has no library, nand2_um2, rows, sha256, voltage_v; write it"),
+        ("{}", "has no library, nand2_um2, rows, sha256, voltage_v; write it"),
+        (json.dumps(TABLE | {"rows": [1]}), "has no rows by name"),
+        (json.dumps(TABLE | {"rows": {"mac": {"area_um2": 1.0}}}), "has no delay_ps, energy_error_fj, .* of mac"),
+        (
+            json.dumps(TABLE | {"coefficients": {"area": {}}}),
+            "has no coefficients of between_operands, coeff",
+        ),
+    ],
+)
+def test_a_broken_table_is_refused_and_not_remembered(tmp_path: Path, text: str | None, message: str) -> None:
+    file = tmp_path / "broken.json"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        hw.add_technology(file)
+    with pytest.raises(ValueError, match="unknown technology 'broken'"):
+        hw.get_technology("broken")
