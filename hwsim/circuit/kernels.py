@@ -32,7 +32,40 @@ def mark(kind: Array, inputs: Array, outputs: Array, driven: Array) -> Array:
     return seen
 
 
-BLOCK = 32  # words that are worked on at a time: what a network's nodes are on them stays in the cache
+@kernel
+def words_in_runs(raw: Array, sources: int, below: Array, even: int) -> Array:
+    """Patterns of inputs in runs of one kind, of random words. [sources, words]
+
+    raw [5 * sources + 1, words]: three words of each input, whether a run begins there, then the kinds of runs.
+    below: the shares of kinds, added up.  even: so many words at the start are of the first kind.
+    """
+    words = raw.shape[1]
+    found = np.empty((sources, words), np.uint64)
+    run, kind, scale = np.zeros(words, np.int64), np.zeros(words, np.int64), 2.0**-53
+    for bit in range(sources):
+        for word in range(words):
+            if bit == 0 or (raw[3 * sources + bit, word] >> np.uint64(11)) * scale < 1 / 6:
+                run[word] += 1
+                drawn, this = (raw[4 * sources + run[word], word] >> np.uint64(11)) * scale, 0
+                while below[this] <= drawn:
+                    this += 1
+                kind[word] = 0 if word < even else this
+            first = raw[bit, word]
+            sparse = first & raw[sources + bit, word] & raw[2 * sources + bit, word]
+            this, made = kind[word], first
+            if this == 1:
+                made = sparse
+            elif this == 2:
+                made = ~sparse
+            elif this == 3:
+                made = np.uint64(0)
+            elif this == 4:
+                made = ~np.uint64(0)
+            found[bit, word] = made
+    return found
+
+
+BLOCK = 48  # words that are worked on at a time: what a network's nodes are on them stays in the cache
 
 
 @kernel

@@ -68,9 +68,12 @@ PATTERN_WORDS = 96
 
 @lru_cache(maxsize=256)
 def few_patterns(sources: int) -> NDArray[np.uint64]:
-    """Words in which one bit of eight is 1."""
-    first, second, third = np.random.default_rng(4097).integers(0, 1 << 64, (3, sources, PATTERN_WORDS), np.uint64)
-    return np.asarray(first & second & third)
+    """Words in which one bit of eight is 1. [sources, PATTERN_WORDS]"""
+    raw = np.random.PCG64(4097).random_raw((3, sources, PATTERN_WORDS))
+    return np.asarray(raw[0] & raw[1] & raw[2])
+
+
+KIND_BELOW = np.cumsum([0.4, 0.15, 0.15, 0.2, 0.1])  # even, mostly zeros, mostly ones, zeros, ones
 
 
 @lru_cache(maxsize=256)
@@ -80,18 +83,10 @@ def seen_patterns(sources: int) -> NDArray[np.uint64]:
     A quarter is even; in the others runs of neighbouring inputs are even, mostly zeros, mostly ones, zeros or ones: an
     exponent that is zero, a significand of many leading zeros.
     """
-    rng = np.random.default_rng(4096)
-    shape = (sources, PATTERN_WORDS)
-    even, second, third = rng.integers(0, 1 << 64, (3, *shape), np.uint64)
-    starts = rng.random(shape) < 1 / 6
-    starts[:1] = True
-    run = np.cumsum(starts, axis=0, dtype=np.int64)
-    kinds = rng.choice(5, (sources + 1, PATTERN_WORDS), p=[0.4, 0.15, 0.15, 0.2, 0.1])
-    kind = np.take_along_axis(kinds, run, axis=0)
-    kind[:, : PATTERN_WORDS // 4] = 0
-    sparse = even & second & third
-    none = np.zeros_like(even)
-    return np.asarray(np.choose(kind, [even, sparse, ~sparse, none, ~none]), np.uint64)
+    from hwsim.circuit.kernels import words_in_runs
+
+    raw = np.random.PCG64(4096).random_raw((5 * sources + 1, PATTERN_WORDS))
+    return np.asarray(words_in_runs(raw, sources, KIND_BELOW / KIND_BELOW[-1], PATTERN_WORDS // 4))
 
 
 @cache

@@ -311,14 +311,15 @@ def _replay(g: Any, code: Array, at: int, literals: Array, symbol: int, scratch:
 def _row(code: Array, at: int, signals: Array, found: Array, place: int) -> Any:
     """A row of a wiring read: its literals into found[place:]. Returns where the row and its literals end.
 
-    Of each part its width and its first signal, of constants -1 - value; then a 0.
+    Of each part its width, its first signal (of constants -1 - value), and how often it stands there; then a 0.
     """
     while code[at]:
         width, first = code[at], code[at + 1]
-        at += 2
-        for bit in range(width):
-            found[place] = signals[first + bit] if first >= 0 else (-1 - first) >> bit & 1
-            place += 1
+        for _ in range(code[at + 2]):
+            for bit in range(width):
+                found[place] = signals[first + bit] if first >= 0 else (-1 - first) >> bit & 1
+                place += 1
+        at += 3
     return at + 1, place
 
 

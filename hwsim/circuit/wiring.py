@@ -28,7 +28,7 @@ class Wiring:
 
     code: list[int] = field(default_factory=list)
     programs: list[Program] = field(default_factory=list)
-    starts: dict[Leaf, tuple[int, Program]] = field(default_factory=dict)
+    starts: dict[int, tuple[int, Program]] = field(default_factory=dict)  # by the leaf's id
     length: int = 0  # of all programs
     given: int = 0  # bits of the input ports
     signals: int = 0
@@ -96,7 +96,7 @@ def _wire(w: Wiring, module: Module, signals: dict[str, int]) -> None:
             code[owners[registers]] = w.leaves
             registers += 1
         else:
-            held = w.starts.get(what) or _start(w, what)
+            held = w.starts.get(id(what)) or _start(w, what)
             code += (LEAF, held[0], w.leaves)
             for _, row in part.inputs:
                 _append(code, row, signals)
@@ -116,7 +116,7 @@ def _wire(w: Wiring, module: Module, signals: dict[str, int]) -> None:
 def _start(w: Wiring, leaf: Leaf) -> tuple[int, Program]:
     """Where the leaf's program begins among the programs, put behind them."""
     made = program(leaf)
-    w.starts[leaf] = w.length, made
+    w.starts[id(leaf)] = w.length, made
     w.programs.append(made)
     w.length += len(made.code)
     w.largest = max(w.largest, made.most)
@@ -124,13 +124,18 @@ def _start(w: Wiring, leaf: Leaf) -> tuple[int, Program]:
 
 
 def _append(code: list[int], row: Bits, signals: dict[str, int]) -> None:
-    """Parts of a row: of each its width and its first signal; of constants -1 - value, CHUNK bits at most."""
+    """Parts of a row: of each its width, its first signal, how often it stands there; of constants -1 - value."""
+    last = None
     for part in row.parts:
-        if isinstance(part, Slice):
-            code += (part.width, signals[part.wire.name] + part.low)
-            continue
-        value, width = part.value, part.width
-        while width > CHUNK:
-            code += (CHUNK, -1 - (value & ((1 << CHUNK) - 1)))
-            value, width = value >> CHUNK, width - CHUNK
-        code += (width, -1 - value)
+        if part is last:  # a bit repeated: most rows of many parts are such
+            code[-1] += 1
+        elif isinstance(part, Slice):
+            code += (part.width, signals[part.wire.name] + part.low, 1)
+            last = part
+        else:
+            value, width = part.value, part.width
+            while width > CHUNK:
+                code += (CHUNK, -1 - (value & ((1 << CHUNK) - 1)), 1)
+                value, width = value >> CHUNK, width - CHUNK
+            code += (width, -1 - value, 1)
+            last = None

@@ -126,3 +126,18 @@ def evaluated(net: Network, given: np.ndarray, held: np.ndarray) -> np.ndarray:
                 "and": a & b, "xor": a ^ b, "mux": (a & b) | (~a & c), "sum": a ^ b ^ c, "total": a ^ b ^ c,
             }.get(what, (a & b) | (c & (a | b)))  # fmt: skip
     return found
+
+
+def in_runs(sources: int, words: int) -> np.ndarray:
+    """Patterns of inputs: even ones, then runs of one kind, drawn by numpy. [sources, words]"""
+    rng = np.random.default_rng(4096)
+    shape = (sources, words)
+    even, second, third = rng.integers(0, 1 << 64, (3, *shape), np.uint64)
+    starts = rng.random(shape) < 1 / 6
+    starts[:1] = True
+    run = np.cumsum(starts, axis=0, dtype=np.int64)
+    kinds = rng.choice(5, (sources + 1, words), p=[0.4, 0.15, 0.15, 0.2, 0.1])
+    kind = np.take_along_axis(kinds, run, axis=0)
+    kind[:, : words // 4] = 0
+    sparse = even & second & third
+    return np.asarray(np.choose(kind, [even, sparse, ~sparse, 0 * even, ~(0 * even)]), np.uint64)

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 import formats as nf
 import hwsim as hw
 from hwsim.circuit import Bits, Build, Module, cat, constant
-from hwsim.circuit.network import built, few_patterns, network, seen_patterns
+from hwsim.circuit.network import PATTERN_WORDS, built, few_patterns, network, seen_patterns
 from hwsim.pe.catalogue import catalogue
 from hwsim.primitives import PRIMITIVES, primitive
 from tests.formats.cases import QUICK
-from tests.hwsim.circuit.obvious import Obvious, alike
+from tests.hwsim.circuit.obvious import Obvious, alike, in_runs
 
 TABLE = sum((7 * i * i + 3 * i + 1) % 32 << (5 * i) for i in range(64))
 CASES: dict[str, list[dict[str, int]]] = {
@@ -122,6 +122,13 @@ def test_nodes_are_merged_where_their_words_are_the_same(name: str) -> None:
     assert (net.driven == literal[plain.driven >> 1] ^ (plain.driven & 1)).all()
     if "float" in name:
         assert (literal >> 1 < np.arange(len(literal)))[gates].any()  # some were
+
+
+@pytest.mark.parametrize("sources", [1, 2, 7, 40, 111])
+def test_patterns_are_those_that_numpy_draws(sources: int) -> None:
+    assert (seen_patterns(sources) == in_runs(sources, PATTERN_WORDS)).all()
+    first, second, third = np.random.default_rng(4097).integers(0, 1 << 64, (3, sources, PATTERN_WORDS), np.uint64)
+    assert (few_patterns(sources) == first & second & third).all()
 
 
 def test_a_network_that_is_not_the_same_is_seen() -> None:
