@@ -2,7 +2,7 @@
 
     price.area_um2(unit, "ihp130"), price.delay_ns(unit, "ihp130"), price.energy_pj(unit, "ihp130", series)
 
-Area: gates counted where they stand (circuit/counts.py) times five coefficients, and its flip-flops. Delay: the
+Area: gates counted where they stand (circuit/counts.py) times seven coefficients, and its flip-flops. Delay: the
 slowest path (circuit/paths.py). Energy: toggles under the given operands (circuit/activity.py), settled and with
 glitches, and a clock's worth a flip-flop. An interval is the error within which nine of ten tabled PEs lay with their
 family left out.
@@ -21,29 +21,27 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hwsim.circuit.activity import CYCLES, STREAMS, toggled
-from hwsim.circuit.counts import counted
-from hwsim.circuit.gates import KINDS
+from hwsim.circuit.counts import COLUMNS, columns, counted
 from hwsim.circuit.module import Module
-from hwsim.circuit.network import FIRST_GATE, needed, network
+from hwsim.circuit.network import FIRST_GATE, network
 from hwsim.circuit.paths import slowest
 from hwsim.cost import Cost
-from hwsim.technology.coefficients import between_operands, fitted, flip_flop_um2, leakage_nw_per_um2
+from hwsim.technology.coefficients import GATE_TERMS, between_operands, fitted, flip_flop_um2, leakage_nw_per_um2
 from hwsim.technology.tables import GATES, GateRow, Row, Technology, gate_rows, technology
 
 SERIES_CYCLES = STREAMS * CYCLES  # of operands that an energy looks at
 Held = TypeVar("Held", Row, GateRow)
-# A full adder is a sum and a carry; each counts half of its term.
-_TERM = {"and": (0, 1.0), "xor": (1, 1.0), "mux": (2, 1.0)} | {
-    kind: (term, 0.5) for kind, term in (("sum", 3), ("carry", 3), ("total", 4), ("over", 4))
-}
-TERM_OF_KIND = np.zeros((len(KINDS), 5))
-for _kind, (_term, _share) in _TERM.items():
-    TERM_OF_KIND[KINDS.index(_kind), _term] = _share
+# A full adder is a sum and a carry; each counts half of its term. A twin sum has one of the chain's XORs for nothing.
+_TERMS = {column: {column: 1.0} for column in ("and", "nested_and", "xor", "mux", "nested_mux")} | {
+    "sum": {"chain": 0.5}, "carry": {"chain": 0.5}, "twin_sum": {"chain": 0.5, "xor": -1.0},
+    "total": {"tree": 0.5}, "over": {"tree": 0.5},
+}  # fmt: skip
+TERMS_OF_COLUMN = np.array([[_TERMS[column].get(term, 0.0) for term in GATE_TERMS] for column in COLUMNS])
 
 
 def gate_terms(module: Module) -> NDArray[np.float64]:
-    """ANDs, XORs, multiplexers, full adders of carry chains, full adders of trees. [5]"""
-    return np.asarray(counted(module).by_leaf.sum(axis=0) @ TERM_OF_KIND)
+    """Gates by GATE_TERMS. [7]"""
+    return np.asarray(counted(module).by_leaf.sum(axis=0) @ TERMS_OF_COLUMN)
 
 
 def gate_equivalents(module: Module) -> Cost:
@@ -73,7 +71,7 @@ def area_um2(module: Module, tech: str | Technology) -> Cost:
 def estimated_um2(module: Module, node: str) -> NDArray[np.float64]:
     """The estimate of every leaf, in the order of its paths, whether a table has the module or not. [leaves]"""
     here = counted(module)
-    gates = here.by_leaf @ (TERM_OF_KIND @ fitted(node, "area").coefficients)
+    gates = here.by_leaf @ (TERMS_OF_COLUMN @ fitted(node, "area").coefficients)
     return np.asarray(gates + flip_flop_um2(node) * here.flip_flops_by_leaf)
 
 
@@ -150,11 +148,13 @@ def _switched(module: Module, same: _Same) -> tuple[NDArray[np.float64], ...]:
 def switched(module: Module, series: Mapping[str, ArrayLike]) -> tuple[NDArray[np.float64], ...]:
     """Toggles a cycle of every node: settled, and those of glitches beyond them, each times its gate's size in GE; and
     of registers' outputs. [n] each"""
+    from hwsim.circuit.registers import kept
+
     net, seen = network(module), toggled(module, series)
-    held = np.zeros(len(net.kind))
-    held[net.states] = seen.settled[net.states]
-    size = np.concatenate([np.zeros(FIRST_GATE), TERM_OF_KIND @ fitted(GATES, "gates").coefficients])[net.size]
-    size[~needed(module)] = 0
+    held, stays = np.zeros(len(net.kind)), net.states[kept(module).flip_flops]
+    held[stays] = seen.settled[stays]
+    sizes = np.concatenate([np.zeros(FIRST_GATE), TERMS_OF_COLUMN @ fitted(GATES, "gates").coefficients])
+    size = sizes[columns(module)]
     return size * seen.settled, size * np.maximum(seen.glitching - seen.settled, 0), held
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hwsim.circuit import Module
-from hwsim.circuit.counts import counted
+from hwsim.circuit.network import network
 from hwsim.cost import Status
 from hwsim.fpga.mapping import covered
 from hwsim.fpga.synthesis import FAMILIES, Family
@@ -112,7 +112,7 @@ def estimate(module: Module, family: Family = "xcup", *, dsp: bool = False) -> F
         carries=_about(
             carry_blocks(module, dsp=dsp), json_of(COEFFICIENTS)["carries"]["interval"], "carries by adders' widths"
         ),
-        flip_flops=counted(module).flip_flops,
+        flip_flops=len(network(module).states),
         dsps=sum(inside.values()),
     )
 

@@ -17,8 +17,10 @@ from hwsim.circuit.paths import PATH_TERMS
 from hwsim.technology.tables import added, load
 
 Quantity = Literal["area", "energy", "delay"]
-# Gates of a module as `gate_terms` counts them: a chain's full adders are one adder's, a tree's compress columns.
-GATE_TERMS = ("and", "xor", "mux", "chain", "tree")
+# Gates of a module as `gate_terms` counts them: a chain's full adders are one adder's, a tree's compress columns;
+# nested gates are read by one gate of their own kind alone.
+GATE_TERMS = ("and", "nested_and", "xor", "mux", "nested_mux", "chain", "tree")
+_AS_OTHERS = {"nested_and": "and", "nested_mux": "mux"}  # in tables fitted before these were told apart
 ENERGY_TERMS = ("settled", "glitches", "flip_flop", "held")
 TERMS = {
     "gates": GATE_TERMS,
@@ -64,7 +66,8 @@ def _node(node: str) -> dict[str, Any]:
 def fitted(node: str, quantity: str) -> Fitted:
     """node: a technology, or cmos_gates, whose quantity is "gates"."""
     held = _node(node)[quantity]
-    found = np.array([held["coefficients"][term] for term in TERMS[quantity]])
+    given = held["coefficients"]
+    found = np.array([given[term if term in given else _AS_OTHERS[term]] for term in TERMS[quantity]])
     found.setflags(write=False)
     return Fitted(
         coefficients=found,

@@ -12,7 +12,10 @@ import formats as nf
 import hwsim as hw
 from hwsim import price
 from hwsim.characterise import fit
+from hwsim.circuit.counts import counted
+from hwsim.circuit.network import network
 from hwsim.pe.catalogue import catalogue
+from hwsim.technology.coefficients import GATE_TERMS
 from hwsim.technology.tables import load
 from tests.hwsim.rtl.designs import skip_without_yosys
 
@@ -68,11 +71,22 @@ def same(first: object, second: object) -> bool:
     return first == second
 
 
+def test_flip_flops_are_those_that_synthesis_leaves() -> None:
+    """Four rows have one or two bits less: they are constant, or unread, on drawn patterns."""
+    counts = {name: counted(listed.module()).flip_flops for name, listed in catalogue().items()}
+    apart = {name: TABLE["rows"][name]["flip_flops"] - count for name, count in counts.items()}
+    different = [bits for bits in apart.values() if bits]
+    assert len(different) <= 5
+    assert set(different) <= {1, 2}
+    plain = sum(network(listed.module()).states.size != counts[name] for name, listed in catalogue().items())
+    assert plain >= 10, "the catalogue has registers that synthesis drops"
+
+
 # Of errors with the family left out: the median over all PEs, and the worst of a family.
 BARS = {"gates": (0.10, 0.25), "area": (0.10, 0.25), "energy": (0.25, None), "delay": (0.20, None)}
-# Beyond the bar of 25 % in area, with the reason: converters of 50 to 150 gates, whose functions of few bits synthesis
-# makes smaller than any network of adders and shifters; tables of a multiplexer-rich library.
-KNOWN_WORST = {"converter": 1.6, "lut": 0.5}
+# Beyond the bar of 25 % in area: e4m3fn to bfloat16, of 22 gates, which cells of three and four inputs happen to fit,
+# and bfloat16 to e2m1fn, of 56, in SkyWater's library.
+KNOWN_WORST = {"converter": 0.36}
 
 
 def test_families_left_out_are_within_the_bars() -> None:
@@ -92,7 +106,7 @@ def test_families_left_out_are_within_the_bars() -> None:
 def test_the_judgement_sees_a_model_that_knows_little() -> None:
     """Multiplexers alone, fitted to the same areas, are far off."""
     seen = fit.sample("ihp130")
-    terms = np.array([price.gate_terms(module) for module in seen.modules])[:, [2]]
+    terms = np.array([price.gate_terms(module) for module in seen.modules])[:, [GATE_TERMS.index("mux")]]
     whole = np.array([row.area_um2 for row in seen.rows])
 
     def solve(kept: fit.Kept) -> fit.Vector:

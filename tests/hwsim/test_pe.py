@@ -17,6 +17,7 @@ from hwsim import price
 from hwsim.circuit.counts import counted
 from hwsim.circuit.network import leaf_paths
 from hwsim.pe.edge import edge
+from hwsim.technology.coefficients import GATE_TERMS
 
 TECHNOLOGIES = hw.technologies()
 
@@ -181,9 +182,9 @@ def test_scales_become_edge_units(a: str, b: str, every: int | None, per_result:
 def test_power_of_two_scales_need_no_multiplier_and_others_do() -> None:
     units = [hw.MacPE(name, name).block_edge for name in ("mxfp4", "nvfp4")]
     modules = [edge(unit) for unit in units if unit is not None]
-    gates = [price.gate_terms(module) for module in modules]
-    assert gates[0][4] == 0, "no tree of full adders: nothing is multiplied"
-    assert gates[1][4] > 0
+    scales, products = (dict(zip(GATE_TERMS, price.gate_terms(module), strict=True)) for module in modules)
+    assert scales["tree"] == 0, "no tree of full adders: nothing is multiplied"
+    assert products["tree"] > 0
     assert price.area_um2(modules[0], "ihp130").value < price.area_um2(modules[1], "ihp130").value
 
 
