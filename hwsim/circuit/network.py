@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from hwsim.circuit.gates import MOST_ORDERED
 from hwsim.circuit.module import Module
-from hwsim.circuit.wiring import wired
+from hwsim.circuit.wiring import wirings
 
 Ints = NDArray[np.int32]
 CONSTANT, INPUT, FIRST_GATE = 0, 1, 2
@@ -94,10 +94,9 @@ def built(module: Module) -> Network:
     """The module's gates as its leaves make them, each where it stands."""
     from hwsim.circuit.replay import placed
 
-    w = wired(module)
-    programs = np.concatenate([made.code for made in w.programs]) if w.programs else np.zeros(1, np.int32)
+    w, code = wirings.of(module)
     count, kind, inputs, owner, states, driven, outputs = placed(
-        np.array(w.code, np.int32), programs, w.given, w.signals, w.states, w.outputs, w.nodes, w.largest, MOST_ORDERED
+        code, w.start, w.given, w.outputs, w.signals, w.states, 1 + w.given + w.nodes, w.largest, w.depth, MOST_ORDERED
     )
     kind = kind[:count].copy()
     return Network(

@@ -12,7 +12,7 @@ import numpy as np
 
 from formats.kernels.jit import kernel
 from hwsim.circuit.program import AND, ANY, COLUMNS, END, MUX, RIPPLE, SUM, TABLE, TOTAL, XOR
-from hwsim.circuit.wiring import ALIAS, REGISTER, STOP
+from hwsim.circuit.wiring import CALL, LEAF, REGISTER
 
 Array = Any
 CONSTANT, INPUT = 0, 1
@@ -308,102 +308,124 @@ def _replay(g: Any, code: Array, at: int, literals: Array, symbol: int, scratch:
 
 
 @kernel
-def _row(code: Array, at: int, signals: Array, found: Array, place: int) -> Any:
+def _row(code: Array, at: int, base: int, signals: Array, found: Array, place: int) -> Any:
     """A row of a wiring read: its literals into found[place:]. Returns where the row and its literals end.
 
-    Of each part its width, its first signal (of constants -1 - value), and how often it stands there; then a 0.
+    Of each part its width, its first signal beyond `base` (of constants -1 - value), how often it stands there; then 0.
     """
     while code[at]:
         width, first = code[at], code[at + 1]
         for _ in range(code[at + 2]):
             for bit in range(width):
-                found[place] = signals[first + bit] if first >= 0 else (-1 - first) >> bit & 1
+                found[place] = signals[base + first + bit] if first >= 0 else (-1 - first) >> bit & 1
                 place += 1
         at += 3
     return at + 1, place
 
 
 @kernel
+def _outside(literal: int, own: Array, fresh: int, count: int) -> Any:
+    """A leaf's literal as one of the network: own [fresh] are the nodes at its inputs, its gates begin at `count`."""
+    node = literal >> 1
+    if node == 0:
+        return literal
+    return 2 * (own[node - 1] if node <= fresh else count + node - fresh - 1) + (literal & 1)
+
+
+@kernel
+def _leaf(
+    g: Any, code: Array, program: int, bits: int, work: Any, signals: Array, signal: int, most_ordered: int
+) -> None:
+    """A leaf's gates behind all others, by its program; its outputs into `signals`.
+
+    work: literals, the leaf's input bits as literals of the network at 1 .. bits - 1; scratch; own; numbers, zeros.
+    """
+    _, inputs, _, _, at = g
+    literals, scratch, own, numbers = work
+    count, fresh = at[0], 0
+    literals[0] = 0
+    for bit in range(1, bits):
+        node = literals[bit] >> 1
+        if node:
+            if not numbers[node]:
+                own[fresh] = node
+                fresh += 1
+                numbers[node] = fresh
+            literals[bit] = 2 * numbers[node] + (literals[bit] & 1)
+    at[1], at[2] = count, fresh
+    end = _replay(g, code, program + 1, literals, bits, scratch, most_ordered)
+    for node in range(count, at[0]):
+        for port in range(3):
+            inputs[node, port] = _outside(inputs[node, port], own, fresh, count)
+    for bit in range(code[program]):
+        symbol = code[end + 1 + bit]
+        signals[signal + bit] = _outside(literals[symbol >> 1] ^ (symbol & 1), own, fresh, count)
+    for bit in range(fresh):
+        numbers[own[bit]] = 0
+
+
+@kernel
 def placed(
-    wiring: Array, programs: Array, given: int, signal_count: int, states: int, rows: int, most: int, largest: int,
-    most_ordered: int,
+    code: Array, start: int, given: int, rows: int, signal_count: int, states: int, most: int, largest: int,
+    depth: int, most_ordered: int,
 ) -> Any:  # fmt: skip
     """A module's network: how many nodes, kind [most], inputs [most, 3], owner [most], states, driven, outputs.
 
-    wiring: of circuit/wiring.py; programs: those that it names by their starts, one behind the other.
-    given: bits of its input ports, signals 0 .. given - 1.  rows: bits of its outputs.
-    most: nodes that can come of it.  largest: those of its largest program.
+    code: programs and wirings; the module's begins at `start`. The other sizes are those of circuit/wiring.py's Wired;
+    rows: bits of the output ports.
     """
     kinds, inputs, owners = np.empty(most, np.uint8), np.empty((most, 3), np.int32), np.empty(most, np.int32)
-    slots_bits = 10
-    while 1 << slots_bits < 2 * most:
-        slots_bits += 1
-    slots, slot, at = np.zeros(1 << slots_bits, np.int32), np.empty(most, np.int32), np.zeros(3, np.int64)
+    size = 1024
+    while size < 2 * most:
+        size *= 2
+    slots, slot, at = np.zeros(size, np.int32), np.empty(most, np.int32), np.zeros(3, np.int64)
     g = (kinds, inputs, slots, slot, at)
-    signals, literals, scratch = (
-        np.empty(signal_count, np.int32),
-        np.empty(largest, np.int32),
-        np.empty(largest, np.int32),
-    )
     own, numbers = np.empty(largest, np.int32), np.zeros(most, np.int32)  # of a leaf: nodes of inputs; their numbers
-    state = np.empty(states, np.int32)
+    literals, scratch, signals = (
+        np.empty(largest, np.int32),
+        np.empty(largest, np.int32),
+        np.empty(signal_count, np.int32),
+    )
+    work = (literals, scratch, own, numbers)
+    state, driven, outputs = np.empty(states, np.int32), np.empty(states, np.int32), np.empty(rows, np.int32)
+    callers = np.zeros((depth + 1, 4), np.int64)  # where each goes on; its first signal, leaf and register
     for node in range(given + 1):
         kinds[node] = INPUT if node else CONSTANT
         inputs[node, 0] = inputs[node, 1] = inputs[node, 2] = 0
         owners[node] = -1
         if node:
             signals[node - 1] = 2 * node
-    count, signal, held, here = given + 1, given, 0, 0
-    while wiring[here] != STOP:
-        what = wiring[here]
+    at[0] = given + 1
+    signal, held, here, level, base, leaf, register = given, 0, start, 0, 0, 0, 0
+    while True:
+        what = code[here]
         if what == REGISTER:
-            for _ in range(wiring[here + 1]):
-                kinds[count] = INPUT
-                inputs[count, 0] = inputs[count, 1] = inputs[count, 2] = 0
-                owners[count] = wiring[here + 2]
-                signals[signal], state[held] = 2 * count, count
-                count, signal, held = count + 1, signal + 1, held + 1
+            for _ in range(code[here + 1]):
+                node = at[0]
+                kinds[node] = INPUT
+                inputs[node, 0] = inputs[node, 1] = inputs[node, 2] = 0
+                owners[node] = leaf + code[here + 2]
+                signals[signal], state[held] = 2 * node, node
+                at[0], signal, held = node + 1, signal + 1, held + 1
             here += 3
-        elif what == ALIAS:
-            here, signal = _row(wiring, here + 1, signals, signals, signal)
-        else:
-            start, owner = wiring[here + 1], wiring[here + 2]
-            here, bits = _row(wiring, here + 3, signals, literals, 1)
-            fresh = 0
-            literals[0] = 0
-            for bit in range(1, bits):
-                node = literals[bit] >> 1
-                if node:
-                    if not numbers[node]:
-                        own[fresh] = node
-                        fresh += 1
-                        numbers[node] = fresh
-                    literals[bit] = 2 * numbers[node] + (literals[bit] & 1)
-            at[0], at[1], at[2] = count, count, fresh
-            end = _replay(g, programs, start + 1, literals, bits, scratch, most_ordered)
+        elif what == LEAF:
+            program, owner, count = code[here + 1], leaf + code[here + 2], at[0]
+            here, bits = _row(code, here + 3, base, signals, literals, 1)
+            _leaf(g, code, program, bits, work, signals, signal, most_ordered)
+            signal += code[program]
             for node in range(count, at[0]):
                 owners[node] = owner
-                for port in range(3):
-                    literal = inputs[node, port]
-                    beyond = (literal >> 1) - fresh - 1
-                    if beyond >= 0:
-                        inputs[node, port] = 2 * (count + beyond) + (literal & 1)
-                    elif literal > 1:
-                        inputs[node, port] = 2 * own[(literal >> 1) - 1] + (literal & 1)
-            for bit in range(programs[start]):
-                symbol = programs[end + 1 + bit]
-                literal = literals[symbol >> 1] ^ (symbol & 1)
-                beyond = (literal >> 1) - fresh - 1
-                if beyond >= 0:
-                    literal = 2 * (count + beyond) + (literal & 1)
-                elif literal > 1:
-                    literal = 2 * own[(literal >> 1) - 1] + (literal & 1)
-                signals[signal] = literal
-                signal += 1
-            for bit in range(fresh):
-                numbers[own[bit]] = 0
-            count = at[0]
-    driven, outputs = np.empty(states, np.int32), np.empty(rows, np.int32)
-    here, _ = _row(wiring, here + 1, signals, driven, 0)
-    _row(wiring, here, signals, outputs, 0)
-    return count, kinds, inputs, owners, state, driven, outputs
+        elif what == CALL:
+            below, first, begin = code[here + 1], leaf + code[here + 2], signal
+            here, signal = _row(code, here + 3, base, signals, signals, signal)
+            callers[level, 0], callers[level, 1], callers[level, 2], callers[level, 3] = here, base, leaf, register
+            level, here, base, leaf, register = level + 1, below, begin, first, held
+        else:
+            here, _ = _row(code, here + 1, base, signals, driven, register)
+            if level == 0:
+                _row(code, here, base, signals, outputs, 0)
+                break
+            here, signal = _row(code, here, base, signals, signals, signal)
+            level -= 1
+            here, base, leaf, register = callers[level, 0], callers[level, 1], callers[level, 2], callers[level, 3]
+    return at[0], kinds, inputs, owners, state, driven, outputs

@@ -1,126 +1,148 @@
-"""A module with all below it as one list of leaves and rows of signals, for circuit/replay.py.
+"""A module's wires written down once: its leaves, the modules below it, and rows of signals, for circuit/replay.py.
 
-Signals are numbered from 0: bits of the input ports, then what each REGISTER, ALIAS and LEAF gives. Registers of a
-module come before its other parts: their outputs may be read before their place.
+    wirings.of(pe.module())             # where it begins in wirings.code, and its sizes
+
+Signals of a module are numbered from 0: bits of its input ports, then what each REGISTER, LEAF and CALL gives, in
+order. Registers come before other parts: their outputs may be read before their place. A CALL's module has its signals
+where the caller's stand that far, then come its outputs in the caller's own.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from threading import RLock
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from hwsim.circuit.bits import Bits, Slice
 from hwsim.circuit.module import Module
-from hwsim.circuit.program import Program, program
+from hwsim.circuit.program import program
 from hwsim.primitives import Leaf
 from hwsim.primitives.logic import Register
 
-# REGISTER width owner; ALIAS row: the same signals under new numbers; LEAF start-of-its-program owner row; STOP.
-STOP, REGISTER, ALIAS, LEAF = range(4)
+# REGISTER width owner; LEAF program owner row; CALL module owners row; STOP, the row that the module's registers take,
+# the row of its output ports. Programs and modules by where they begin; leaves, owners, numbered within the module.
+STOP, REGISTER, LEAF, CALL = range(4)
 CHUNK = 30  # bits of a constant in one part
+FIRST_CODE, MOST_CODE = 1 << 16, 1 << 25  # entries: room at first, and beyond what all is forgotten
 
 
-@dataclass(slots=True)
-class Wiring:
-    """code: calls, STOP, the row that the registers take, the row of the output ports. A row: see `_append`.
+class Wired(NamedTuple):
+    """Where a module begins, bits of its input and output ports, and its sizes with all below it.
 
-    nodes: the most that can come of it.  largest: of its largest program.
+    nodes: the most that can come of it, beside its inputs.  largest: of its largest program.  depth: modules within
+    modules.
     """
 
-    code: list[int] = field(default_factory=list)
-    programs: list[Program] = field(default_factory=list)
-    starts: dict[int, tuple[int, Program]] = field(default_factory=dict)  # by the leaf's id
-    length: int = 0  # of all programs
-    given: int = 0  # bits of the input ports
-    signals: int = 0
-    leaves: int = 0
-    states: int = 0
-    nodes: int = 1
-    largest: int = 4
-    outputs: int = 0  # bits of the output ports
-    driven: list[list[int]] = field(default_factory=list)  # what each register takes, as parts of a row
+    start: int
+    given: int
+    outputs: int
+    signals: int
+    leaves: int
+    states: int
+    nodes: int
+    largest: int
+    depth: int
 
 
-def wired(module: Module) -> Wiring:
-    """The module's wiring."""
-    w, signals = Wiring(), dict[str, int]()
-    for wire in module.inputs:
-        signals[wire.name] = w.signals
-        w.signals += wire.width
-    w.given = w.signals
-    w.nodes += w.signals
-    _wire(w, module, signals)
-    w.code.append(STOP)
-    for parts in w.driven:
-        w.code += parts
-    w.code.append(0)
-    for _, row in module.outputs:
-        _append(w.code, row, signals)
-        w.outputs += row.width
-    w.code.append(0)
-    return w
+class Wirings:
+    """Programs of leaves and wirings of modules behind one another in one array, `code`."""
 
+    def __init__(self) -> None:
+        self.lock = RLock()
+        self._forget()
 
-def _wire(w: Wiring, module: Module, signals: dict[str, int]) -> None:
-    """The module's parts behind what there is; signals: where its input ports begin, and then all its wires."""
-    code, owners, first = w.code, [], len(w.driven)
-    for part in module.instances:
-        if isinstance(part.of, Register):
-            wire = part.outputs[0][1]
-            signals[wire.name] = w.signals
-            owners.append(len(code) + 2)
-            code += (REGISTER, wire.width, 0)
-            w.driven.append([])
-            w.signals += wire.width
-            w.states += wire.width
-            w.nodes += wire.width
-    registers = 0
-    for part in module.instances:
-        what = part.of
-        if isinstance(what, Module):
-            inside = {}
-            for port, row in part.inputs:
-                inside[port] = w.signals
-                code.append(ALIAS)
-                _append(code, row, signals)
-                code.append(0)
-                w.signals += row.width
-            _wire(w, what, inside)
-            for (_, row), (_, wire) in zip(what.outputs, part.outputs, strict=True):
-                signals[wire.name] = w.signals
-                code.append(ALIAS)
-                _append(code, row, inside)
-                code.append(0)
-                w.signals += wire.width
-            continue
-        if isinstance(what, Register):
-            code[owners[registers]] = w.leaves
-            registers += 1
-        else:
-            held = w.starts.get(id(what)) or _start(w, what)
-            code += (LEAF, held[0], w.leaves)
+    def _forget(self) -> None:
+        self.code: NDArray[np.int32] = np.empty(FIRST_CODE, np.int32)
+        self._length = 0
+        self._modules: dict[Module, Wired] = {}
+        self._leaves: dict[int, tuple[int, int, Leaf]] = {}  # by id, which is the leaf's as long as it is held here
+
+    def of(self, module: Module) -> tuple[Wired, NDArray[np.int32]]:
+        """The module's wiring, and the code that it is in."""
+        with self.lock:
+            if self._length > MOST_CODE:
+                self._forget()
+            return self._of(module), self.code
+
+    def _of(self, module: Module) -> Wired:
+        found = self._modules.get(module)
+        if found is None:
+            found = self._modules[module] = self._wired(module)
+        return found
+
+    def _put(self, code: NDArray[np.int32]) -> int:
+        """Where the code begins, put behind all other."""
+        start, self._length = self._length, self._length + len(code)
+        if self._length > len(self.code):
+            wider = np.empty(2 * self._length, np.int32)
+            wider[:start] = self.code[:start]
+            self.code = wider
+        self.code[start : self._length] = code
+        return start
+
+    def _leaf(self, leaf: Leaf) -> tuple[int, int, Leaf]:
+        made = program(leaf)
+        found = self._leaves[id(leaf)] = self._put(made.code), made.most, leaf
+        return found
+
+    def _wired(self, module: Module) -> Wired:
+        code: list[int] = []
+        signals: dict[str, int] = {}
+        count = leaves = states = nodes = 0
+        largest, depth = 4, 1
+        for wire in module.inputs:
+            signals[wire.name] = count
+            count += wire.width
+        given = count
+        registers = []
+        for part in module.instances:
+            if isinstance(part.of, Register):
+                wire = part.outputs[0][1]
+                signals[wire.name] = count
+                registers.append((part, len(code) + 2))
+                code += (REGISTER, wire.width, 0)
+                count += wire.width
+        states = nodes = count - given
+        register = 0
+        for part in module.instances:
+            what = part.of
+            if isinstance(what, Module):
+                below = self._of(what)
+                code += (CALL, below.start, leaves)
+                count += below.signals
+                nodes += below.nodes
+                leaves += below.leaves
+                states += below.states
+                largest, depth = max(largest, below.largest), max(depth, below.depth + 1)
+            elif isinstance(what, Register):
+                code[registers[register][1]] = leaves
+                register, leaves = register + 1, leaves + 1
+                continue
+            else:
+                held = self._leaves.get(id(what)) or self._leaf(what)
+                code += (LEAF, held[0], leaves)
+                nodes += held[1]
+                if held[1] > largest:
+                    largest = held[1]
+                leaves += 1
             for _, row in part.inputs:
                 _append(code, row, signals)
             code.append(0)
             for _, wire in part.outputs:
-                signals[wire.name] = w.signals
-                w.signals += wire.width
-            w.nodes += held[1].most
-        w.leaves += 1
-    registers = first
-    for part in module.instances:
-        if isinstance(part.of, Register):
-            _append(w.driven[registers], part.inputs[0][1], signals)
-            registers += 1
-
-
-def _start(w: Wiring, leaf: Leaf) -> tuple[int, Program]:
-    """Where the leaf's program begins among the programs, put behind them."""
-    made = program(leaf)
-    w.starts[id(leaf)] = w.length, made
-    w.programs.append(made)
-    w.length += len(made.code)
-    w.largest = max(w.largest, made.most)
-    return w.length - len(made.code), made
+                signals[wire.name] = count
+                count += wire.width
+        code.append(STOP)
+        for part, _ in registers:
+            _append(code, part.inputs[0][1], signals)
+        code.append(0)
+        for _, row in module.outputs:
+            _append(code, row, signals)
+        code.append(0)
+        outputs = sum(row.width for _, row in module.outputs)
+        start = self._put(np.array(code, np.int32))
+        return Wired(start, given, outputs, count, leaves, states, nodes, largest, depth)
 
 
 def _append(code: list[int], row: Bits, signals: dict[str, int]) -> None:
@@ -139,3 +161,6 @@ def _append(code: list[int], row: Bits, signals: dict[str, int]) -> None:
                 value, width = value >> CHUNK, width - CHUNK
             code += (width, -1 - value, 1)
             last = None
+
+
+wirings = Wirings()

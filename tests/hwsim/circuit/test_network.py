@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import formats as nf
 import hwsim as hw
-from hwsim.circuit import Bits, Build, Module, cat, constant
+from hwsim.circuit import Bits, Build, Module, cat, constant, wiring
 from hwsim.circuit.network import PATTERN_WORDS, built, few_patterns, network, seen_patterns
 from hwsim.pe.catalogue import catalogue
 from hwsim.primitives import PRIMITIVES, primitive
@@ -129,6 +129,19 @@ def test_patterns_are_those_that_numpy_draws(sources: int) -> None:
     assert (seen_patterns(sources) == in_runs(sources, PATTERN_WORDS)).all()
     first, second, third = np.random.default_rng(4097).integers(0, 1 << 64, (3, sources, PATTERN_WORDS), np.uint64)
     assert (few_patterns(sources) == first & second & third).all()
+
+
+def test_wirings_that_grow_or_are_forgotten_are_written_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Code moves to a wider array where it is full, and begins anew beyond MOST_CODE."""
+    monkeypatch.setattr(wiring, "FIRST_CODE", 100)
+    monkeypatch.setattr(wiring, "MOST_CODE", 4000)
+    fresh, lengths = wiring.Wirings(), []
+    monkeypatch.setattr("hwsim.circuit.network.wirings", fresh)
+    for _ in range(2):
+        for pe in PES.values():
+            Obvious(pe.module()).check(built.__wrapped__(pe.module()))
+            lengths.append(len(fresh.code))
+    assert max(lengths) > 4000 and sorted(lengths) != lengths  # wider, and from the beginning
 
 
 def test_a_network_that_is_not_the_same_is_seen() -> None:
