@@ -189,6 +189,16 @@ _SKY130_OVER_28NM = (
 _CACTI_VOLTAGE_V = 0.9  # assumed: ITRS high performance at 28 nm
 
 
+def _logic_um2(tech: Technology) -> float:
+    """Area of the int8 MAC that stands for logic's density; estimated where a table of one's own leaves it out."""
+    mac = "mac_int8_int8_fixed32"
+    if mac in tech.rows:
+        return tech.rows[mac].area_um2
+    from hwsim.pe import MacPE
+
+    return MacPE("int8", "int8").area_um2(tech).value
+
+
 def sram_scaling(tech: Technology) -> Scaling:
     """28 nm to a technology: area by measured logic density, energy ~ C V^2 with C ~ the square root of that area.
 
@@ -196,8 +206,7 @@ def sram_scaling(tech: Technology) -> Scaling:
     stands for the length. SRAM does not shrink like logic in recent nodes: the spread is a factor 3, assumed. Leakage
     is not scaled.
     """
-    mac = "mac_int8_int8_fixed32"
-    area = _SKY130_OVER_28NM * tech.rows[mac].area_um2 / technology("sky130hd").rows[mac].area_um2
+    area = _SKY130_OVER_28NM * _logic_um2(tech) / _logic_um2(technology("sky130hd"))
     return Scaling(
         name="SRAM by logic density, energy ~ C V^2",
         source_node=CACTI_NODE,

@@ -50,9 +50,12 @@ def series(what: Mac, operands: Operands | Matrices, stored: tuple[nf.Format, nf
     return _drawn(what, _codes_of(formats[0], a), _codes_of(formats[1], b.T))
 
 
-def _numbers(x: object) -> NDArray[np.float64]:
+def _numbers(x: Any) -> NDArray[np.float64]:
     """A matrix as float64; tensors too."""
     if hasattr(x, "detach"):
+        if x.is_complex() or x.is_meta:
+            held = "no values (device meta)" if x.is_meta else f"dtype {x.dtype}"
+            raise ValueError(f"energy_pj: operands must be matrices of real numbers, got a tensor of {held}")
         x = x.detach().double().cpu().numpy()
     try:
         array = np.asarray(x)

@@ -327,6 +327,15 @@ def test_a_breakdown_under_own_tensors_is_of_the_energy_under_them() -> None:
     assert shares[0] != pytest.approx(shares[1], rel=0.01), "scales decide which codes the leaves see"
 
 
+def test_tensors_that_are_no_real_numbers_are_refused() -> None:
+    torch = pytest.importorskip("torch")
+    pe, b = hw.MacPE("int8", "int8"), torch.ones(4, 2)
+    with pytest.raises(ValueError, match=r"got a tensor of dtype torch\.complex64"):
+        pe.energy_pj("gt2n", (torch.ones(3, 4, dtype=torch.complex64), b))
+    with pytest.raises(ValueError, match=r"got a tensor of no values \(device meta\)"):
+        pe.energy_pj("gt2n", (torch.ones(3, 4, device="meta"), b))
+
+
 def test_tensors_that_scales_cannot_be_found_for_are_refused() -> None:
     with pytest.raises(ValueError, match=r"under scales must be float32 numbers, got one of size 1e\+300"):
         hw.MacPE("mxfp4", "mxfp4").energy_pj("gt2n", (np.full((2, 32), 1e300), np.ones((32, 2))))
