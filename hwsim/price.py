@@ -23,8 +23,9 @@ from numpy.typing import ArrayLike, NDArray
 from hwsim.circuit.activity import CYCLES, STREAMS, toggled
 from hwsim.circuit.counts import COLUMNS, columns, counted
 from hwsim.circuit.module import Module
-from hwsim.circuit.network import FIRST_GATE, network
+from hwsim.circuit.network import FIRST_GATE
 from hwsim.circuit.paths import slowest
+from hwsim.circuit.simplify import priced
 from hwsim.cost import Cost
 from hwsim.technology.coefficients import GATE_TERMS, between_operands, fitted, flip_flop_um2, leakage_nw_per_um2
 from hwsim.technology.tables import GATES, GateRow, Row, Technology, gate_rows, technology
@@ -116,7 +117,7 @@ def energy_pj(
 
 def estimated_fj(module: Module, node: str, series: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
     """Energy of a cycle by leaf. [leaves]"""
-    net = network(module)
+    net, _ = priced(module)
     settled, glitches, held = _switched(module, _Same(series))
     terms = fitted(node, "energy").coefficients
     owned = net.owner >= 0
@@ -150,7 +151,7 @@ def switched(module: Module, series: Mapping[str, ArrayLike]) -> tuple[NDArray[n
     of registers' outputs. [n] each"""
     from hwsim.circuit.registers import kept
 
-    net, seen = network(module), toggled(module, series)
+    (net, _), seen = priced(module), toggled(module, series)
     held, stays = np.zeros(len(net.kind)), net.states[kept(module).flip_flops]
     held[stays] = seen.settled[stays]
     sizes = np.concatenate([np.zeros(FIRST_GATE), TERMS_OF_COLUMN @ fitted(GATES, "gates").coefficients])

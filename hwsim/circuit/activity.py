@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hwsim.circuit.module import Module
-from hwsim.circuit.network import needed, network
+from hwsim.circuit.simplify import priced
 
 STREAMS = 64
 CYCLES = 40  # of each stretch
@@ -25,7 +25,7 @@ GLITCH_CYCLES = 6  # the costly part: 64 x 6 transitions
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Activity:
-    """Toggles a cycle of every node of the module's network: settled, and with glitches. Both [n]."""
+    """Toggles a cycle of every node of the module's network (`priced`): settled, and with glitches. Both [n]."""
 
     settled: NDArray[np.float64]
     glitching: NDArray[np.float64]
@@ -35,11 +35,11 @@ def toggled(module: Module, series: Mapping[str, ArrayLike]) -> Activity:
     """series: for every input port unsigned patterns of at least 2,560 consecutive cycles; more are not looked at."""
     from hwsim.circuit.kernels import toggles
 
-    net = network(module)
+    net, needed = priced(module)
     words = [stretched(series[wire.name], wire.width) for wire in module.inputs]
     stream = np.concatenate(words, axis=1) if words else np.zeros((CYCLES, 0), np.uint64)
     settled, glitching = toggles(
-        net.kind, net.inputs, needed(module), net.states, net.driven, net.given, stream, WARM_UP_CYCLES, GLITCH_CYCLES
+        net.kind, net.inputs, needed, net.states, net.driven, net.given, stream, WARM_UP_CYCLES, GLITCH_CYCLES
     )
     return Activity(settled / (STREAMS * (CYCLES - WARM_UP_CYCLES)), glitching / (STREAMS * GLITCH_CYCLES))
 

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from hwsim.circuit.gates import KINDS
 from hwsim.circuit.module import Module
-from hwsim.circuit.network import FIRST_GATE, leaf_paths, network
+from hwsim.circuit.network import FIRST_GATE, leaf_paths
+from hwsim.circuit.simplify import priced
 
 # Kinds that cost less where they stand. nested_and, nested_mux: read by one AND, or by one multiplexer as data, alone,
 # so that one larger cell is both.  twin_sum: a chain's sum whose first XOR another gate makes: a - b beside a + b.
@@ -53,12 +54,10 @@ class Counts:
 def counted(module: Module) -> Counts:
     """The gates of every leaf. Equal leaves at equal wires are counted twice: they stand at two places."""
     from hwsim.circuit.registers import kept
-    from hwsim.circuit.simplify import simplified
 
-    net, small = network(module), simplified(module)
-    column, owner = (columns(module), net.owner) if small is None else (small.column, small.owner)
+    (net, _), column = priced(module), columns(module)
     gates = column >= FIRST_GATE
-    flat = owner[gates].astype(np.int64) * len(COLUMNS) + (column[gates] - FIRST_GATE)
+    flat = net.owner[gates].astype(np.int64) * len(COLUMNS) + (column[gates] - FIRST_GATE)
     return Counts(
         leaf_paths(module),
         np.bincount(flat, minlength=net.leaves * len(COLUMNS)).reshape(net.leaves, len(COLUMNS)),
@@ -68,11 +67,10 @@ def counted(module: Module) -> Counts:
 
 @cache
 def columns(module: Module) -> NDArray[np.uint8]:
-    """Of each node of the module's network FIRST_GATE + its place in COLUMNS; 0 of what is no gate, or nothing needs.
-    [n]"""
+    """Of each node of `priced` FIRST_GATE + its place in COLUMNS; 0 of what is no gate, or nothing needs. [n]"""
     from hwsim.circuit.registers import kept
     from hwsim.circuit.tally import column_of
 
-    net, left = network(module), kept(module)
+    (net, _), left = priced(module), kept(module)
     size = np.where(left.gates & (net.kind >= FIRST_GATE), net.size, np.uint8(0))
     return np.asarray(column_of(size, net.inputs, net.outputs, net.driven[left.flip_flops]), np.uint8)

@@ -1,7 +1,7 @@
 """Which registers' bits synthesis keeps: not those that are constant, hold what another bit holds, or nobody reads.
 
     kept(pe.module()).flip_flops          # [states]: whether each bit stays
-    kept(pe.module()).gates               # [n]: nodes that the outputs need through registers that stay
+    kept(pe.module()).gates               # [n]: nodes of `priced` that the outputs need through registers that stay
 
 A bit holds what another one does where both take the same literal, or both take it under the same enable. What follows
 from that inside the gates (two sums equal once their registers are one) is not looked for.
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from formats.kernels.jit import kernel
 from hwsim.circuit.kernels import FIRST_GATE, MUX
 from hwsim.circuit.module import Module
-from hwsim.circuit.network import network
+from hwsim.circuit.simplify import priced
 
 Array = Any
 
@@ -35,7 +35,7 @@ class Kept:
 @cache
 def kept(module: Module) -> Kept:
     """What is left of the module's registers and of its nodes."""
-    net = network(module)
+    net, _ = priced(module)
     stands_for = _stands_for(net.kind, net.inputs, net.states, net.driven)
     seen = _read(net.kind, net.inputs, net.outputs, net.states, net.driven, stands_for)
     return Kept(seen[net.states] & (stands_for[net.states] == 2 * net.states), seen)

@@ -1,6 +1,6 @@
 """What synthesis makes of a small module's functions: its gates rewritten into fewer, for prices only.
 
-    simplified(unit)          # None where it has registers or more than MOST_GATES gates
+    net, seen = priced(unit)          # as it stands where it has registers or more than MOST_GATES gates
 
 Converters and decoders are functions of few bits: an adder of a constant, a shifter whose lost bits are only ORed, a
 comparison with a bound are there, gate by gate, and hardly any of it is left by synthesis.
@@ -8,41 +8,34 @@ comparison with a bound are there, gate by gate, and hardly any of it is left by
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.circuit.module import Module
-from hwsim.circuit.network import FIRST_GATE, built
-from hwsim.circuit.substitute import expanded, recognised, substituted
-from hwsim.circuit.tally import column_of
+from hwsim.circuit.network import FIRST_GATE, Network, built, needed, network
 
 MOST_GATES = 700
-STEPS = 2  # gates on from a gate, at which a change of it is looked for: about the window of a synthesiser's rewriting
+STEPS = 3  # gates on from a gate, at which a change of it is looked for: about the window of a synthesiser's rewriting
 ROUNDS = 2
 EXHAUSTIVE = 16  # inputs; beyond, patterns are drawn
 WORDS = 1024
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Simplified:
-    """The gates that are left. kind [n]: 0 of what is none.  inputs [n, 3], outputs, owner: as in network.Network.
-
-    column [n]: as counts.columns has it.
-    """
-
-    kind: NDArray[np.uint8]
-    inputs: NDArray[np.int32]
-    outputs: NDArray[np.int32]
-    owner: NDArray[np.int32]
-    column: NDArray[np.uint8]
+@cache
+def priced(module: Module) -> tuple[Network, NDArray[np.bool_]]:
+    """The network whose gates are counted and toggle, and which of its nodes somebody needs."""
+    small = simplified(module)
+    return (network(module), needed(module)) if small is None else (small, np.ones(len(small.kind), bool))
 
 
 @cache
-def simplified(module: Module) -> Simplified | None:
+def simplified(module: Module) -> Network | None:
     """The module's gates after substitution; None where it has registers, no inputs, or too many gates."""
+    from hwsim.circuit.substitute import expanded, recognised, substituted
+
     net = built(module)
     if len(net.states) or not net.given or np.count_nonzero(net.kind >= FIRST_GATE) > MOST_GATES:
         return None
@@ -51,8 +44,8 @@ def simplified(module: Module) -> Simplified | None:
     substituted(net.kind, inputs, outputs, patterns, 0, 1)
     kind, inputs, owner, outputs = expanded(net.kind, inputs, outputs, net.owner)
     order = substituted(kind, inputs, outputs, patterns, STEPS, ROUNDS)
-    kind, inputs = recognised(kind, inputs, outputs, order)
-    return Simplified(kind, inputs, outputs, owner, column_of(kind, inputs, outputs, net.driven))
+    kind, size, inputs, owner, outputs = recognised(kind, inputs, outputs, owner, order, net.given)
+    return replace(net, kind=kind, size=size, inputs=inputs, owner=owner, outputs=outputs)
 
 
 @lru_cache(maxsize=256)

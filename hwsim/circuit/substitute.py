@@ -99,34 +99,52 @@ def expanded(kind: Array, inputs: Array, outputs: Array, owner: Array) -> Any:
 
 
 @kernel
-def recognised(kind: Array, inputs: Array, outputs: Array, order: Array) -> Any:
-    """Kinds and inputs with three ANDs that are an XOR or a multiplexer as one; kind 0 of what is gone."""
+def recognised(kind: Array, inputs: Array, outputs: Array, owner: Array, order: Array, given: Any) -> Any:
+    """Kind, size, inputs, owner, outputs of the ordered gates alone, where three ANDs that are an XOR or a multiplexer,
+    and that nothing else reads, are one."""
     count = len(kind)
-    refs, live = np.zeros(count, np.int64), np.zeros(count, np.uint8)
+    refs, gone = np.zeros(count, np.int64), np.zeros(count, np.bool_)
+    kind, inputs = kind.copy(), inputs.copy()
     for node in order:
-        live[node] = size_of(kind[node], inputs[node, 0], inputs[node, 1], inputs[node, 2])
         for port in range(3):
             refs[inputs[node, port] >> 1] += 1
     for literal in outputs:
         refs[literal >> 1] += 1
-    found = inputs.copy()
     for node in order:
         p, q = inputs[node, 0] >> 1, inputs[node, 1] >> 1
         if kind[node] != AND or not inputs[node, 0] & inputs[node, 1] & 1:
             continue
-        if kind[p] != AND or kind[q] != AND or refs[p] != 1 or refs[q] != 1 or live[p] != AND or live[q] != AND:
+        if kind[p] != AND or kind[q] != AND or refs[p] != 1 or refs[q] != 1:
             continue
         for i in range(2):
             for j in range(2):
-                if inputs[p, i] == inputs[q, j] ^ 1 and live[node] == AND:
-                    live[p], live[q] = 0, 0
+                if inputs[p, i] == inputs[q, j] ^ 1 and kind[node] == AND:
+                    gone[p], gone[q] = True, True
                     yes, no = inputs[p, 1 - i] ^ 1, inputs[q, 1 - j] ^ 1
-                    found[node, 0], found[node, 1], found[node, 2] = inputs[p, i], yes, no
-                    live[node] = MUX
                     if yes == no ^ 1:
-                        found[node, 1], found[node, 2] = no, 0
-                        live[node] = XOR
-    return live, found
+                        kind[node], inputs[node, 0], inputs[node, 1], inputs[node, 2] = XOR, inputs[p, i], no, 0
+                    else:
+                        kind[node], inputs[node, 0], inputs[node, 1], inputs[node, 2] = MUX, inputs[p, i], yes, no
+    place = np.zeros(count, np.int32)
+    left, end = np.empty(1 + given + len(order), np.int64), 1 + given
+    left[:end] = np.arange(end)
+    for node in order:
+        if not gone[node]:
+            left[end] = node
+            end += 1
+    left = left[:end]
+    place[left] = np.arange(end)
+    new, size = np.empty((end, 3), np.int32), kind[left]
+    for node in range(end):
+        for port in range(3):
+            literal = inputs[left[node], port]
+            new[node, port] = 2 * place[literal >> 1] + (literal & 1)
+        if size[node] >= FIRST_GATE:
+            size[node] = size_of(size[node], new[node, 0], new[node, 1], new[node, 2])
+    found = np.empty(len(outputs), np.int32)
+    for port in range(len(outputs)):
+        found[port] = 2 * place[outputs[port] >> 1] + (outputs[port] & 1)
+    return kind[left], size, new, owner[left], found
 
 
 @kernel

@@ -18,6 +18,7 @@ from hwsim.circuit.counts import counted
 from hwsim.circuit.gates import KINDS
 from hwsim.circuit.network import FIRST_GATE, Network, built, leaf_paths, needed, network
 from hwsim.circuit.paths import PATH_TERMS, slowest
+from hwsim.circuit.simplify import priced
 from hwsim.pe.papers.lookup import LookupDot, lookup_cell, lookup_edge
 from hwsim.technology.coefficients import between_libraries, fitted, flip_flop_um2
 
@@ -98,7 +99,7 @@ def _bits(x: Any, width: int) -> np.ndarray:
 def test_toggles_are_those_of_a_slow_simulation(name: str) -> None:
     """Settled values of every cycle, and every gate one moment after its inputs; 64 streams as booleans."""
     module = MODULES[name]
-    net, seen = network(module), needed(module)
+    net, seen = priced(module)
     series = drawn(module, STREAMS * CYCLES)
     found = toggled(module, series)
     words = np.concatenate([stretched(series[wire.name], wire.width) for wire in module.inputs], axis=1)
