@@ -180,12 +180,17 @@ def _sort(kind: Array, inputs: Array, outputs: Array, refs: Array) -> Any:
 @kernel
 def _evaluate(kind: Array, inputs: Array, node: Any, value: Array, made: Array) -> None:
     """made [words]: what the gate makes of the values of its inputs."""
-    ones, none = ~np.uint64(0), np.uint64(0)
-    x = ones if inputs[node, 0] & 1 else none
-    y = ones if inputs[node, 1] & 1 else none
-    z = ones if inputs[node, 2] & 1 else none
     a, b, c = value[inputs[node, 0] >> 1], value[inputs[node, 1] >> 1], value[inputs[node, 2] >> 1]
-    this = kind[node]
+    _gate(kind[node], inputs[node], a, b, c, made)
+
+
+@kernel
+def _gate(this: Any, literals: Array, a: Array, b: Array, c: Array, made: Array) -> None:
+    """made [words]: what a gate makes of a, b and c, inverted as its literals are."""
+    ones, none = ~np.uint64(0), np.uint64(0)
+    x = ones if literals[0] & 1 else none
+    y = ones if literals[1] & 1 else none
+    z = ones if literals[2] & 1 else none
     if this == AND:
         for word in range(len(made)):
             made[word] = (a[word] ^ x) & (b[word] ^ y)
@@ -230,11 +235,11 @@ def _seen(
                 distance[here] = min(distance[here], distance[below] + 1)
         if distance[here] > steps:
             continue
-        for port in range(3):
-            below = inputs[here, port] >> 1
-            if distance[below] >= steps:  # not above, or where the difference has been looked for
-                other[below] = value[below]
-        _evaluate(kind, inputs, here, other, other[here])
+        p, q, r = inputs[here, 0] >> 1, inputs[here, 1] >> 1, inputs[here, 2] >> 1
+        a = other[p] if distance[p] < steps else value[p]  # at `steps` the difference has been looked for
+        b = other[q] if distance[q] < steps else value[q]
+        c = other[r] if distance[r] < steps else value[r]
+        _gate(kind[here], inputs[here], a, b, c, other[here])
         if distance[here] == steps or ends[here]:
             for word in range(len(seen)):
                 seen[word] |= other[here, word] ^ value[here, word]
