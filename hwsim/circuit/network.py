@@ -10,7 +10,7 @@ off these arrays.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, lru_cache
 
 import numpy as np
@@ -60,7 +60,10 @@ def network(module: Module) -> Network:
     size, inputs, outputs, driven = merged(
         made.kind, made.inputs, made.given, made.states, made.driven, made.outputs, drawn, few
     )
-    return replace(made, size=size, inputs=inputs, outputs=outputs, driven=driven)
+    return Network(
+        kind=made.kind, size=size, inputs=inputs, owner=made.owner, outputs=outputs, states=made.states, driven=driven,
+        given=made.given, leaves=made.leaves,
+    )  # fmt: skip
 
 
 PATTERN_WORDS = 96

@@ -32,7 +32,7 @@ class Program(NamedTuple):
     most: symbols, and nodes that can come of it, at most.
     """
 
-    code: NDArray[np.int32]
+    code: NDArray[np.int64]
     most: int
 
 
@@ -128,7 +128,7 @@ class Recorder:
 
     def done(self, outputs: Row) -> Program:
         """The program."""
-        code = np.array([len(outputs), *self.code, END, *outputs], np.int32)
+        code = np.array([len(outputs), *self.code, END, *outputs], np.int64)
         return Program(code, (self.next >> 1) + self.extra + 3)
 
 

@@ -14,6 +14,7 @@ from formats.kernels.jit import kernel
 from hwsim.circuit.program import AND, ANY, COLUMNS, END, MUX, RIPPLE, SUM, TABLE, TOTAL, XOR
 from hwsim.circuit.wiring import CALL, LEAF, REGISTER
 
+# All integers are np.int64, constants too: each further type of an argument is one more function to compile.
 Array = Any
 CONSTANT, INPUT = 0, 1
 CARRY, OVER = SUM + 1, TOTAL + 1
@@ -91,7 +92,7 @@ def _third(g: Any, a: int, b: int, carry: int) -> Any:
     if node < at[1] or (kinds[node] != CARRY and kinds[node] != OVER):
         return -1
     turned = carry & 1
-    x, y, z = inputs[node, 0] ^ turned, inputs[node, 1] ^ turned, inputs[node, 2] ^ turned
+    x, y, z = np.int64(inputs[node, 0]) ^ turned, np.int64(inputs[node, 1]) ^ turned, np.int64(inputs[node, 2]) ^ turned
     if a == y:
         x, y = y, x
     elif a == z:
@@ -105,9 +106,10 @@ def _third(g: Any, a: int, b: int, carry: int) -> Any:
 def _full(g: Any, kind: int, a: int, b: int, c: int) -> Any:
     """Gates.full: sum and carry; kind: of the sum, SUM or TOTAL."""
     a, b, c = _sorted(a, b, c)
+    none: Any = np.int64(0)
     if a <= 1:
-        carry = _gate(g, AND, b ^ a, c ^ a, 0) ^ a  # both, or either
-        return _gate(g, XOR, b, c, 0) ^ a, carry
+        carry = _gate(g, np.int64(AND), b ^ a, c ^ a, none) ^ a  # both, or either
+        return _gate(g, np.int64(XOR), b, c, none) ^ a, carry
     if a >> 1 == b >> 1:
         return (c, a) if a == b else (c ^ 1, c)
     if b >> 1 == c >> 1:
@@ -120,7 +122,7 @@ def _full(g: Any, kind: int, a: int, b: int, c: int) -> Any:
             x, y, z = b, c, a
         below = _third(g, x, y, z)
         if below >= 0:
-            return _gate(g, MUX, _gate(g, XOR, x, y, 0), below ^ 1, x), z
+            return _gate(g, np.int64(MUX), _gate(g, np.int64(XOR), x, y, none), below ^ 1, x), z
     ones = (a & 1) + (b & 1) + (c & 1)
     turned = int(ones >= 2)  # the majority of three inverted bits is the majority inverted
     total = _gate(g, kind, a & ~1, b & ~1, c & ~1) ^ (ones & 1)
@@ -132,7 +134,7 @@ def _full(g: Any, kind: int, a: int, b: int, c: int) -> Any:
 def _ripple(g: Any, first: Array, second: Array, carry: int, width: int, found: Array, symbol: int) -> Any:
     """Gates.ripple_out into `found` from `symbol` on; the carry out is returned alone."""
     for bit in range(width):
-        found[symbol + bit], carry = _full(g, SUM, first[bit], second[bit], carry)
+        found[symbol + bit], carry = _full(g, np.int64(SUM), first[bit], second[bit], carry)
     return carry
 
 
@@ -146,8 +148,8 @@ def _columns(g: Any, code: Array, at: int, literals: Array, symbol: int) -> Any:
         most = max(most, code[place])
         place += code[place] + 1
     # A stage leaves two bits of a column at most, a third as totals, and a third of the column below as carries.
-    row, after = np.empty((width + 1, most + 4), np.int32), np.empty((width + 1, most + 4), np.int32)
-    size, size_after = np.zeros(width + 1, np.int32), np.zeros(width + 1, np.int32)
+    row, after = np.empty((width + 1, most + 4), np.int64), np.empty((width + 1, most + 4), np.int64)
+    size, size_after = np.zeros(width + 1, np.int64), np.zeros(width + 1, np.int64)
     for column in range(count):
         for bit in range(code[at]):
             literal = literals[code[at + 1 + bit] >> 1] ^ (code[at + 1 + bit] & 1)
@@ -173,7 +175,7 @@ def _columns(g: Any, code: Array, at: int, literals: Array, symbol: int) -> Any:
                 after[column, bit] = row[column, 3 * adders + bit]
             for adder in range(adders):
                 bits = row[column, 3 * adder : 3 * adder + 3]
-                total, carry = _full(g, TOTAL, bits[0], bits[1], bits[2])
+                total, carry = _full(g, np.int64(TOTAL), bits[0], bits[1], bits[2])
                 after[column, rest + carried + adder] = total
                 after[column + 1, adder] = carry
             size_after[column] = rest + carried + adders
@@ -184,10 +186,13 @@ def _columns(g: Any, code: Array, at: int, literals: Array, symbol: int) -> Any:
                 if after[column, bit]:
                     row[column, size[column]] = after[column, bit]
                     size[column] += 1
+    first, second = np.zeros(width, np.int64), np.zeros(width, np.int64)
     for column in range(width):
-        after[column, 0] = row[column, 0] if size[column] > 0 else 0
-        after[column, 1] = row[column, 1] if size[column] > 1 else 0
-    _ripple(g, after[:, 0], after[:, 1], 0, width, literals, symbol)
+        if size[column] > 0:
+            first[column] = row[column, 0]
+        if size[column] > 1:
+            second[column] = row[column, 1]
+    _ripple(g, first, second, np.int64(0), width, literals, symbol)
     return at
 
 
@@ -207,7 +212,7 @@ def _decided(g: Any, code: Array, at: int, order: Array, literals: Array, level:
         select = literals[index >> 1] ^ (index & 1)
         size >>= 1
         for entry in range(size):
-            level[entry] = _gate(g, MUX, select, level[2 * entry + 1], level[2 * entry])
+            level[entry] = _gate(g, np.int64(MUX), select, level[2 * entry + 1], level[2 * entry])
     return level[0]
 
 
@@ -235,7 +240,7 @@ def _table(g: Any, code: Array, at: int, literals: Array, level: Array, most_ord
     """Gates.table, of the call at code[at]: in the order of address bits that adds the fewest gates."""
     kinds, _, slots, slot, count = g
     address = code[at + 1]
-    order, best, least = np.empty(address, np.int32), np.empty(address, np.int32), 1 << 30
+    order, best, least = np.empty(address, np.int64), np.empty(address, np.int64), 1 << 30
     for bit in range(address):
         order[bit] = best[bit] = bit
     more = address <= most_ordered
@@ -285,7 +290,9 @@ def _replay(g: Any, code: Array, at: int, literals: Array, symbol: int, scratch:
             at += 2 + width
             while width > 1:
                 for pair in range(width // 2):
-                    scratch[pair] = _gate(g, AND, scratch[2 * pair] ^ 1, scratch[2 * pair + 1] ^ 1, 0) ^ 1
+                    scratch[pair] = (
+                        _gate(g, np.int64(AND), scratch[2 * pair] ^ 1, scratch[2 * pair + 1] ^ 1, np.int64(0)) ^ 1
+                    )
                 if width & 1:
                     scratch[width // 2] = scratch[width - 1]
                 width = (width + 1) // 2
@@ -302,7 +309,7 @@ def _replay(g: Any, code: Array, at: int, literals: Array, symbol: int, scratch:
                 symbol += 1
             else:
                 for bit in range(width):
-                    literals[symbol + bit] = _gate(g, MUX, one, scratch[bit], scratch[width + bit])
+                    literals[symbol + bit] = _gate(g, np.int64(MUX), one, scratch[bit], scratch[width + bit])
             symbol += width
     return at
 
@@ -342,7 +349,7 @@ def _leaf(
     """
     _, inputs, _, _, at = g
     literals, scratch, own, numbers = work
-    count, fresh = at[0], 0
+    count, fresh = at[0], np.int64(0)
     literals[0] = 0
     for bit in range(1, bits):
         node = literals[bit] >> 1
@@ -356,7 +363,7 @@ def _leaf(
     end = _replay(g, code, program + 1, literals, bits, scratch, most_ordered)
     for node in range(count, at[0]):
         for port in range(3):
-            inputs[node, port] = _outside(inputs[node, port], own, fresh, count)
+            inputs[node, port] = _outside(np.int64(inputs[node, port]), own, fresh, count)
     for bit in range(code[program]):
         symbol = code[end + 1 + bit]
         signals[signal + bit] = _outside(literals[symbol >> 1] ^ (symbol & 1), own, fresh, count)
@@ -380,14 +387,14 @@ def placed(
         size *= 2
     slots, slot, at = np.zeros(size, np.int32), np.empty(most, np.int32), np.zeros(3, np.int64)
     g = (kinds, inputs, slots, slot, at)
-    own, numbers = np.empty(largest, np.int32), np.zeros(most, np.int32)  # of a leaf: nodes of inputs; their numbers
+    own, numbers = np.empty(largest, np.int64), np.zeros(most, np.int64)  # of a leaf: nodes of inputs; their numbers
     literals, scratch, signals = (
-        np.empty(largest, np.int32),
-        np.empty(largest, np.int32),
-        np.empty(signal_count, np.int32),
+        np.empty(largest, np.int64),
+        np.empty(largest, np.int64),
+        np.empty(signal_count, np.int64),
     )
     work = (literals, scratch, own, numbers)
-    state, driven, outputs = np.empty(states, np.int32), np.empty(states, np.int32), np.empty(rows, np.int32)
+    state, driven, outputs = np.empty(states, np.int32), np.empty(states, np.int64), np.empty(rows, np.int64)
     callers = np.zeros((depth + 1, 4), np.int64)  # where each goes on; its first signal, leaf and register
     for node in range(given + 1):
         kinds[node] = INPUT if node else CONSTANT
@@ -396,7 +403,8 @@ def placed(
         if node:
             signals[node - 1] = 2 * node
     at[0] = given + 1
-    signal, held, here, level, base, leaf, register = given, 0, start, 0, 0, 0, 0
+    none: Any = np.int64(0)
+    signal, held, here, level, base, leaf, register = given, 0, start, 0, none, none, none
     while True:
         what = code[here]
         if what == REGISTER:
@@ -410,7 +418,7 @@ def placed(
             here += 3
         elif what == LEAF:
             program, owner, count = code[here + 1], leaf + code[here + 2], at[0]
-            here, bits = _row(code, here + 3, base, signals, literals, 1)
+            here, bits = _row(code, here + 3, base, signals, literals, np.int64(1))
             _leaf(g, code, program, bits, work, signals, signal, most_ordered)
             signal += code[program]
             for node in range(count, at[0]):
@@ -423,9 +431,9 @@ def placed(
         else:
             here, _ = _row(code, here + 1, base, signals, driven, register)
             if level == 0:
-                _row(code, here, base, signals, outputs, 0)
+                _row(code, here, base, signals, outputs, np.int64(0))
                 break
             here, signal = _row(code, here, base, signals, signals, signal)
             level -= 1
             here, base, leaf, register = callers[level, 0], callers[level, 1], callers[level, 2], callers[level, 3]
-    return at[0], kinds, inputs, owners, state, driven, outputs
+    return at[0], kinds, inputs, owners, state, driven.astype(np.int32), outputs.astype(np.int32)

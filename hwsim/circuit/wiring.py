@@ -54,12 +54,12 @@ class Wirings:
         self._forget()
 
     def _forget(self) -> None:
-        self.code: NDArray[np.int32] = np.empty(FIRST_CODE, np.int32)
+        self.code: NDArray[np.int64] = np.empty(FIRST_CODE, np.int64)
         self._length = 0
         self._modules: dict[Module, Wired] = {}
         self._leaves: dict[int, tuple[int, int, Leaf]] = {}  # by id, which is the leaf's as long as it is held here
 
-    def of(self, module: Module) -> tuple[Wired, NDArray[np.int32]]:
+    def of(self, module: Module) -> tuple[Wired, NDArray[np.int64]]:
         """The module's wiring, and the code that it is in."""
         with self.lock:
             if self._length > MOST_CODE:
@@ -72,11 +72,11 @@ class Wirings:
             found = self._modules[module] = self._wired(module)
         return found
 
-    def _put(self, code: NDArray[np.int32]) -> int:
+    def _put(self, code: NDArray[np.int64]) -> int:
         """Where the code begins, put behind all other."""
         start, self._length = self._length, self._length + len(code)
         if self._length > len(self.code):
-            wider = np.empty(2 * self._length, np.int32)
+            wider = np.empty(2 * self._length, np.int64)
             wider[:start] = self.code[:start]
             self.code = wider
         self.code[start : self._length] = code
@@ -141,7 +141,7 @@ class Wirings:
             _append(code, row, signals)
         code.append(0)
         outputs = sum(row.width for _, row in module.outputs)
-        start = self._put(np.array(code, np.int32))
+        start = self._put(np.array(code, np.int64))
         return Wired(start, given, outputs, count, leaves, states, nodes, largest, depth)
 
 
