@@ -48,7 +48,7 @@ def leaf_row(leaf: Leaf, held: Mapping[str, Any] | None = None) -> dict[str, Any
     module = alone(leaf)
     source = hashlib.sha256(verilog(module).encode()).hexdigest()
     if held is not None and held.get("source") == source:
-        return dict(held)
+        return {**held, "parameters": _texts(leaf)}
     return {
         "source": source,
         "kind": leaf.kind,

@@ -93,7 +93,7 @@ def place_and_route(
     runner = nextpnr(family)
     device = DEVICES[family]
     framed, frame_bits = frame(verilog, top)
-    script = ["read_verilog design.v", device.command(family, dsp, "framed")]
+    script = ["read_verilog -DFPGA design.v", device.command(family, dsp, "framed")]
     job = session().run(script, {"design.v": framed}, library=None, seconds=seconds, about=f"module {top!r}")
     reports = []
     with tempfile.TemporaryDirectory(prefix="bitcost-nextpnr-") as folder:

@@ -118,7 +118,7 @@ def _run(verilog: str, top: str, builds: Sequence[tuple[Family, bool]], seconds:
         if family not in FAMILIES:
             known = ", ".join(f"{name} ({what})" for name, what in FAMILIES.items())
             raise ValueError(f"synth_xilinx: family must be one of {known}; got {family!r}")
-    commands = ["read_verilog design.v", f"synth_xilinx -top {top} -run begin:prepare", "design -save begin"]
+    commands = ["read_verilog -DFPGA design.v", f"synth_xilinx -top {top} -run begin:prepare", "design -save begin"]
     every = [(build, order) for order in range(2) for build in range(len(builds))]
     for build, order in every:
         *first, last = script(top, *builds[build])

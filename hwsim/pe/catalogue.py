@@ -107,6 +107,10 @@ def _integers() -> Iterator[Unit]:
     yield _mac("int8 int8", nf.Integer(32), stages=2)
     yield _mac("int8 int2", nf.Integer(32), lanes=8)
     yield _mac("int16 int4", nf.Integer(32))
+    yield _mac("int8:token int8:channel", nf.Integer(32))
+    yield _mac("int8:token int6:channel", nf.Integer(32))
+    yield _mac("int8:token int4:g128", nf.Exact(max_terms=128))
+    yield _mac("int8:token int3:g32", nf.Exact(max_terms=32))
     mixed = MixPe(activation=_of("int8"))
     yield MixedCell(what=mixed)
     yield ActivationSum(what=mixed)
@@ -120,6 +124,11 @@ def _minifloats_exact() -> Iterator[Unit]:
     pairs += ["e4m3fn int8", "e2m1fn int4", "e3m2fn e2m1fn"]
     for pair in pairs:
         yield _mac(pair, nf.Exact(max_terms=256))
+    for pair in pairs[:6]:
+        yield _mac(pair, nf.Exact(max_terms=16384))
+    for name in ("mxfp8_e4m3", "mxfp6_e3m2", "mxfp6_e2m3", "mxfp4"):
+        yield _mac(f"{name} {name}", nf.Exact(max_terms=32))
+    yield _mac("nvfp4 nvfp4", nf.Exact(max_terms=16))
     for pair in ("e2m1fn e2m1fn", "e4m3fn e4m3fn", "e4m3fn e2m1fn", "int8 e2m1fn"):
         yield _mac(pair, nf.Exact(max_terms=256), lanes=4)
     yield _mac("e4m3fn e4m3fn", nf.Exact(max_terms=256), stages=1)
@@ -135,6 +144,8 @@ def _minifloats_float() -> Iterator[Unit]:
     yield _mac("bfloat16 bfloat16", nf.FloatChain("float32"), specials="full")
     yield _mac("bfloat16 bfloat16", nf.FloatChain("float32"), stages=2)
     yield _mac("e4m3fn e4m3fn", nf.FloatChain("float16", "toward_zero"))
+    for pair in ("e4m3fn e4m3fn", "bfloat16 bfloat16"):
+        yield _mac(pair, nf.FloatChain("float32"), lanes=2)
     # Matrix units: fp8 with 13 fraction bits (Hopper's), 16-bit floats with 24.
     yield _mac("e4m3fn e4m3fn", nf.Aligned(1, 13))
     yield _mac("e4m3fn e4m3fn", nf.Aligned(4, 13), lanes=4)

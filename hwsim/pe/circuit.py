@@ -285,10 +285,11 @@ def held_sign(m: Build, name: str, row: Bits | None) -> Bits | None:
 
 
 def held_number(m: Build, name: str, x: Number) -> Number:
-    """The number a clock cycle later."""
+    """The number a clock cycle later; its factors are not held."""
     parts = {"significand": x.significand, "sign": x.sign, "exponent": x.exponent, "below_zero": x.below_zero}
     parts |= {"nan": x.nan, "infinite": x.infinite}
-    return replace(x, **{part: held_sign(m, f"{name}_{part}", row) for part, row in parts.items()})  # type: ignore[arg-type]
+    held_parts = {part: held_sign(m, f"{name}_{part}", row) for part, row in parts.items()}
+    return replace(x, factors=None, **held_parts)  # type: ignore[arg-type]
 
 
 def late(m: Build, what: Mac, row: Bits, name: str = "clear") -> Bits:

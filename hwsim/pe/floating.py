@@ -27,6 +27,7 @@ from typing import Any
 import formats as nf
 from formats.cast import Overflow, Rounding
 from hwsim.circuit import Bits, Build, Module, cat, constant
+from hwsim.pe.multiply import leading_zeros
 from hwsim.pe.number import Number, slug
 from hwsim.pe.specials import finished, special_codes, sum_specials
 from hwsim.primitives import log2_ceil
@@ -80,7 +81,7 @@ class Addend:
     """What a float adder sees of its addend: bits of the magnitude, its exponent's width and range, its unit.
 
     zeros: the most leading zeros of a magnitude that is not zero; canonical: at the exponent `low` alone.
-    nan, infinite: whether it may be no number.
+    nan, infinite: whether it may be no number.  early: whether its leading zeros, or one less, come from outside.
     """
 
     bits: int
@@ -92,13 +93,14 @@ class Addend:
     nan: bool = False
     infinite: bool = False
     canonical: bool = False
+    early: bool = False
 
 
-def addend_of(x: Number) -> Addend:
+def addend_of(x: Number, early: bool = False) -> Addend:
     """The shape of a number in sign and magnitude."""
     width = x.exponent.width if x.exponent is not None else 0
     special = x.nan is not None, x.infinite is not None
-    return Addend(x.significand.width, width, x.low, x.high, x.unit, x.zeros, *special, x.canonical)
+    return Addend(x.significand.width, width, x.low, x.high, x.unit, x.zeros, *special, x.canonical, early)
 
 
 def magnitude(m: Build, name: str, x: Number) -> Number:
@@ -130,8 +132,8 @@ def magnitude(m: Build, name: str, x: Number) -> Number:
 
 @cache
 def float_adder(fmt: nf.Minifloat, style: Style, addend: Addend) -> Module:
-    """Ports: total (a code of fmt), significand, exponent (where the addend has one), sign; random (where it draws);
-    next: the sum's code. With specials also infinite and nan, where the addend can be.
+    """Ports: total (a code of fmt), significand, exponent (where the addend has one), sign; addend_zeros (where they
+    come early); random (where it draws); next: the sum's code. With specials also infinite and nan, where those can be.
 
     Without specials exact for finite operands whose rounded sum is finite: infinities, NaN and overflow do not occur.
     """
@@ -140,7 +142,7 @@ def float_adder(fmt: nf.Minifloat, style: Style, addend: Addend) -> Module:
     alike = addend.canonical and addend.low + addend.unit + size == fmt.ulp_exponent + p
     addend = replace(addend, canonical=alike, zeros=0 if alike else addend.zeros)
     shape = f"{size}x{addend.exponent_bits}_{addend.low}to{addend.high}_{addend.zeros}zeros"
-    shape += "_alike" * alike + "_nan" * addend.nan + "_infinite" * addend.infinite
+    shape += "_early" * addend.early + "_alike" * alike + "_nan" * addend.nan + "_infinite" * addend.infinite
     m = Build(f"add_{slug(fmt.name)}_{style.name}_{shape}_unit{'m' if addend.unit < 0 else ''}{abs(addend.unit)}")
     total = m.input("total", fmt.bits)
     significand = m.input("significand", size)
@@ -148,8 +150,14 @@ def float_adder(fmt: nf.Minifloat, style: Style, addend: Addend) -> Module:
     sign = m.input("sign", 1)
     random = m.input("random", style.random_bits) if style.random_bits else None
     held = _unpack(m, fmt, total)
-    normal, zeros = normalised(m, significand, addend.zeros)
-    place = _distance(m, fmt, addend, held, exponent, zeros, normal)
+    early = m.input("addend_zeros", log2_ceil(addend.zeros + 1)) if addend.early else None
+    if early is None:
+        normal, zeros = normalised(m, significand, addend.zeros)
+        field = Field(addend, exponent, zeros)
+    else:
+        normal, short = normalised_early(m, significand, early)
+        field = Field(addend, exponent, early, short)
+    place = _distance(m, fmt, field, held, normal)
     window = max(p + 1 + style.places, size + 1)
     upper, lower, odd = _aligned(m, held["significand"], normal, place, window)
     differ = m.leaf("differ", "exclusive_or", width=1, a=held["sign"], b=sign)
@@ -186,6 +194,24 @@ class Placing:
 
 
 @dataclass(frozen=True, slots=True)
+class Field:
+    """An addend's exponent, its leading zeros (None for none), and whether they are one too few (None for never)."""
+
+    addend: Addend
+    exponent: Bits
+    zeros: Bits | None
+    short: Bits | None = None
+
+    def of(self, m: Build, offset: int, width: int) -> Bits:
+        """exponent - zeros + offset of the normalised addend, modulo 2**width."""
+        field = field_of(m, self.exponent, self.zeros, offset, width)
+        if self.short is None:
+            return field
+        less = m.leaf("addend_field_less_one", "adder", width=width, a=field, b=constant(-1, width))
+        return _choose(m, "addend_field_own", self.short, less, field)
+
+
+@dataclass(frozen=True, slots=True)
 class Sum:
     """size: the magnitude, with a carry above and the odd bit below. short: where 1, it is one too small (or None)."""
 
@@ -211,6 +237,22 @@ def normalised(m: Build, significand: Bits, zeros: int) -> tuple[Bits, Bits | No
     return row, count
 
 
+def normalised_early(m: Build, significand: Bits, zeros: Bits) -> tuple[Bits, Bits]:
+    """The magnitude moved up by `zeros`, and by one more where its top bit is then still 0; and whether it was."""
+    size = significand.width
+    moved = m.leaf(
+        "addend_moved",
+        "expanding_shifter",
+        width=size,
+        positions=2**zeros.width - 1,
+        limit=size,
+        a=significand,
+        amount=zeros,
+    )
+    short = m.leaf("addend_short", "inverter", width=1, a=moved[-1])
+    return _choose(m, "addend_normal", short, moved[:-1].above(1), moved), short
+
+
 def _unpack(m: Build, fmt: nf.Minifloat, total: Bits) -> dict[str, Bits]:
     """The register's significand with its hidden bit, its exponent field (1 where subnormal), its sign."""
     trailing, width = fmt.trailing_significand_bits, fmt.exponent_bits
@@ -225,10 +267,8 @@ def _unpack(m: Build, fmt: nf.Minifloat, total: Bits) -> dict[str, Bits]:
 def _distance(
     m: Build,
     fmt: nf.Minifloat,
-    addend: Addend,
+    given: Field,
     held: dict[str, Bits],
-    exponent: Bits,
-    zeros: Bits | None,
     normal: Bits,
 ) -> Placing:
     """Where the numbers lie. The top of the register has the weight field - 1 + ulp + p, the top of the addend
@@ -236,13 +276,13 @@ def _distance(
     exponent - zeros + unit + P: as a field of the register's, it is exponent - zeros + `offset`. A zero addend must not
     push the register out of the window, so it is never on top.
     """
-    p = fmt.trailing_significand_bits + 1
+    p, addend = fmt.trailing_significand_bits + 1, given.addend
     offset = addend.unit + addend.bits - (fmt.ulp_exponent + p) + 1
     ordered = addend.low + offset - addend.zeros >= 1
     most = max(2**fmt.exponent_bits - 1, addend.high + offset)
     least = min(0, addend.low + offset - addend.zeros)
     width = most.bit_length() if ordered else (most - least).bit_length() + 1
-    field = field_of(m, exponent, zeros, offset, width)
+    field = given.of(m, offset, width)
     something = normal[-1]  # of an addend that is normalised
     own = held["exponent"].zero_extend(width)
     if ordered:
@@ -472,5 +512,8 @@ def float_add(
     rows["sign"] = constant(0, 1) if x.sign is None else x.sign
     optional = {"random": random, "nan": x.nan, "infinite": x.infinite} if style.specials else {"random": random}
     rows |= {name: row for name, row in optional.items() if row is not None}
-    row: Bits = m.module(name, float_adder(fmt, style, addend_of(x)), **rows)
+    zeros = leading_zeros(m, name, fmt, x)
+    if zeros is not None:
+        rows["addend_zeros"] = zeros
+    row: Bits = m.module(name, float_adder(fmt, style, addend_of(x, zeros is not None)), **rows)
     return row

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hwsim.circuit import Bits, Build
+import formats as nf
+from hwsim.circuit import Bits, Build, cat
 from hwsim.pe.number import Number
 from hwsim.pe.specials import product_specials
 from hwsim.primitives import log2_ceil
@@ -61,3 +62,24 @@ def _added(m: Build, name: str, a: Number, b: Number) -> tuple[Bits | None, int,
     rows = (x.exponent.zero_extend(width) for x in (a, b) if x.exponent is not None)
     first, second = rows
     return m.leaf(name, "adder", width=width, a=first, b=second), a.low + b.low, high
+
+
+def leading_zeros(m: Build, name: str, fmt: nf.Minifloat, x: Number) -> Bits | None:
+    """The leading zeros of a product, or one less, from its factors: those of the one that is subnormal.
+
+    None where both being so does not make the product smaller than the format's smallest normal number, or where
+    factors have other zeros.
+    """
+    if x.factors is None or x.signed or not x.zeros:
+        return None
+    a, b = x.factors
+    both = x.low + x.unit + x.significand.width - (fmt.ulp_exponent + fmt.trailing_significand_bits + 1) < 0
+    if not (a.canonical and b.canonical and both) or a.significand.width != b.significand.width or a.zeros != b.zeros:
+        return None
+    words = cat(b.significand, a.significand)
+    row = m.leaf(
+        f"{name}_subnormal", "multiplexer", width=a.significand.width, choices=2, words=words, select=a.significand[-1]
+    )
+    seen = row[row.width - a.zeros :]
+    count: Bits = m.leaf(f"{name}_zeros", "leading_zero_counter", width=seen.width, a=seen)
+    return count.zero_extend(log2_ceil(x.zeros + 1))[: log2_ceil(x.zeros + 1)]

@@ -8,6 +8,7 @@ from functools import cache
 import formats as nf
 from hwsim.circuit import Bits, Build, Module, cat, constant
 from hwsim.pe.floating import Addend, Style, addend_of, coded, field_of, limited, packed_up, rounded_up
+from hwsim.pe.multiply import leading_zeros
 from hwsim.pe.number import Number, decoded, slug
 from hwsim.pe.specials import marked
 from hwsim.primitives import log2_ceil
@@ -126,27 +127,6 @@ def _placed_early(
     less = m.leaf("one_less", "adder", width=width, a=below, b=constant(-1, width))
     field = m.leaf("field_of_top", "multiplexer", width=width, choices=2, words=cat(less, below), select=short)
     return row, moved["lost"], field
-
-
-def leading_zeros(m: Build, name: str, fmt: nf.Minifloat, x: Number) -> Bits | None:
-    """The leading zeros of a product, or one less, from its factors: those of the one that is subnormal.
-
-    None where both being so does not make the product smaller than the format's smallest normal number, or where
-    factors have other zeros.
-    """
-    if x.factors is None or x.signed or not x.zeros:
-        return None
-    a, b = x.factors
-    both = x.low + x.unit + x.significand.width - (fmt.ulp_exponent + fmt.trailing_significand_bits + 1) < 0
-    if not (a.canonical and b.canonical and both) or a.significand.width != b.significand.width or a.zeros != b.zeros:
-        return None
-    words = cat(b.significand, a.significand)
-    row = m.leaf(
-        f"{name}_subnormal", "multiplexer", width=a.significand.width, choices=2, words=words, select=a.significand[-1]
-    )
-    seen = row[row.width - a.zeros :]
-    count: Bits = m.leaf(f"{name}_zeros", "leading_zero_counter", width=seen.width, a=seen)
-    return count.zero_extend(log2_ceil(x.zeros + 1))[: log2_ceil(x.zeros + 1)]
 
 
 def round_to(m: Build, name: str, fmt: nf.Minifloat, style: Style, x: Number) -> Bits:

@@ -3,7 +3,9 @@
 stimulus(pe.wiring, "normal", 300)      # {"a": ..., "b": ..., "clear": ...}, integers [301]
 
 "uniform"      every finite code as likely as any other
-"normal"       a normal distribution whose 3.5 standard deviations reach the format's largest value, rounded to nearest
+"normal"       a normal distribution whose 3.5 standard deviations (2 for formats of one and two bits, which would be
+               zeros else) reach the format's largest value, rounded to nearest; smaller where sums of 256 products
+               would leave a float register
 "student_t"    Student's t with 5 degrees of freedom, scaled to the same standard deviation: weights of language models
 "weight_held"  normal, b held for 64 cycles: what a weight-stationary array sees
 """
@@ -22,6 +24,9 @@ from hwsim.pe.meaning import draws
 Operands = Literal["uniform", "normal", "student_t", "weight_held"]
 OPERANDS: tuple[Operands, ...] = get_args(Operands)
 DEVIATIONS = 3.5
+NARROW = 2  # bits up to which 2 standard deviations reach the end: four levels a deviation apart are near the best
+NARROW_DEVIATIONS = 2.0
+ROOM = 4.0  # standard deviations of a whole sum that a float register holds
 FREEDOM = 5
 HELD_CYCLES = 64
 TERMS = 256  # of a sum, after which clear starts the next
@@ -36,11 +41,34 @@ def stimulus(what: Mac, operands: Operands, cycles: int, seed: int = 0) -> dict[
 
 def operands_of(what: Mac, operands: Operands, count: int, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
     """Patterns [count] of a Mac's input ports."""
-    a = codes(what.a, operands, (count, what.lanes), rng)
-    b = kept(codes(what.b, operands, (count, what.lanes), rng), operands)
+    reach_a, reach_b = reaches(what)
+    a = codes(what.a, operands, (count, what.lanes), rng, reach_a)
+    b = kept(codes(what.b, operands, (count, what.lanes), rng, reach_b), operands)
     found = {"a": side_by_side(a, what.a.bits), "b": side_by_side(b, what.b.bits), "clear": starts(count)}
     width = draws(what) * what.lanes
     return found | ({"random": _random(rng, width, count)} if width else {})
+
+
+def reaches(what: Mac) -> tuple[float, float]:
+    """What the deviations of a and of b reach: their largest values; the larger of the two, then both, less where
+    sums would leave a float register."""
+    a, b = _largest(what.a), _largest(what.b)
+    register = getattr(what.accumulator, "format", None)
+    if not isinstance(register, nf.Minifloat):
+        return a, b
+    most = float(register.max_finite) / ROOM / float(np.sqrt(TERMS)) * _deviations(what.a) * _deviations(what.b)
+    both = max(float(np.sqrt(most)), most / min(a, b))
+    return min(a, both), min(b, both)
+
+
+def _largest(fmt: nf.Scalar) -> float:
+    """The largest magnitude of a code, at most 2**60; of formats of more than two bits the largest value."""
+    high = max(float(fmt.max_finite), -float(fmt.min_finite) if fmt.bits <= NARROW else 0.0)
+    return min(high, 2.0**60)
+
+
+def _deviations(fmt: nf.Scalar) -> float:
+    return NARROW_DEVIATIONS if fmt.bits <= NARROW else DEVIATIONS
 
 
 def _random(rng: np.random.Generator, width: int, count: int) -> NDArray[Any]:
@@ -76,7 +104,7 @@ def drawn(operands: Operands, shape: tuple[int, ...], rng: np.random.Generator) 
 def codes(
     fmt: nf.Scalar, operands: Operands, shape: tuple[int, ...], rng: np.random.Generator, reach: float | None = None
 ) -> NDArray[Any]:
-    """Codes of drawn values. reach: what 3.5 standard deviations are, where not the format's largest value."""
+    """Codes of drawn values. reach: what the deviations reach, where not the format's largest value."""
     if operands == "uniform" and fmt.bits <= WIDEST_LISTED:
         every = np.arange(_length(fmt))
         return np.asarray(rng.choice(every[np.isfinite(np.asarray(nf.decode_codes(fmt, every, np.float64)))], shape))
@@ -85,10 +113,8 @@ def codes(
         while (odd := ~np.isfinite(nf.decode_codes(fmt, found, np.float64))).any():
             found[odd] = rng.integers(0, 1 << fmt.bits, int(odd.sum()))
         return found
-    low, high = float(fmt.min_finite), float(fmt.max_finite)
-    high = min(high, 2.0**60) if reach is None else reach
     x = drawn(operands, shape, rng)
-    scaled = (np.abs(x) if low >= 0 else x) * high / DEVIATIONS
+    scaled = (np.abs(x) if fmt.min_finite >= 0 else x) * (_largest(fmt) if reach is None else reach) / _deviations(fmt)
     return np.asarray(nf.encode_codes(fmt, scaled, nf.Cast(overflow="saturate_finite")))
 
 

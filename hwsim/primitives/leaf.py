@@ -53,7 +53,7 @@ class Leaf:
         return "_".join([self.kind, *parts])
 
 
-_OPTIONAL = ("signed_a", "signed_b", "contents", "active")
+_OPTIONAL = ("signed_a", "signed_b", "contents")
 
 
 def _short(value: int) -> str:

@@ -23,13 +23,11 @@ from hwsim.primitives.leaf import (
 class Shifter(Leaf):
     """a moved right by `amount`, zeros above; the bits below its last place are dropped.
 
-    positions: the largest amount that is meant; `amount` has as many bits as that takes. active: bits that carry data
-    (the others mostly hold zeros and do not switch); 0 stands for all.
+    positions: the largest amount that is meant; `amount` has as many bits as that takes.
     """
 
     width: int
     positions: int
-    active: int = 0
     kind: ClassVar[str] = "shifter"
 
     def inputs(self) -> Widths:

@@ -23,7 +23,8 @@ CASES: dict[str, list[dict[str, int]]] = {
     "multiplier": [{"m": 5, "n": 3, "signed_a": a, "signed_b": b} for a in (0, 1) for b in (0, 1)]
     + [{"m": 1, "n": 4}]
     + [{"m": 5, "n": 6, "signed_a": a, "signed_b": b} for a in (0, 1) for b in (0, 1)]
-    + [{"m": 7, "n": 4, "signed_b": 1}],
+    + [{"m": 7, "n": 4, "signed_b": 1}, {"m": 4, "n": 3, "signed_b": 1}, {"m": 3, "n": 5, "signed_b": 1}]
+    + [{"m": 4, "n": 4}, {"m": 9, "n": 9}, {"m": 8, "n": 8, "signed_a": 1, "signed_b": 1}],
     "compressor": [{"width": 3, "operands": 3}, {"width": 5, "operands": 1}],
     "shifter": [{"width": 6, "positions": 9}, {"width": 1, "positions": 1}],
     "arithmetic_shifter": [{"width": 6, "positions": 9}, {"width": 5, "positions": 3}],
@@ -98,6 +99,18 @@ def test_gates_compute_the_model(kind: str, parameters: dict[str, int]) -> None:
     assert differences(leaf, verilog(alone(leaf))) == 0
 
 
+ROWS = [case for case in CASES["multiplier"] if "`ifdef" in primitive("multiplier", case).verilog()]
+
+
+@pytest.mark.parametrize("parameters", ROWS)
+def test_a_product_in_rows_is_the_product_that_goes_to_a_dsp_block(parameters: dict[str, int]) -> None:
+    leaf = primitive("multiplier", parameters)
+    text = verilog(alone(leaf)).replace("`ifdef FPGA", "`ifndef FPGA")
+    assert " * " in text
+    assert differences(leaf, text) == 0
+    assert differences(leaf, text.replace(" * ", " + ")) > 0
+
+
 @pytest.mark.parametrize(("kind", "parameters"), [case for case in cases() if case.values[0] != "register"])
 def test_counted_gates_compute_the_model(kind: str, parameters: dict[str, int]) -> None:
     """The network whose gates the estimate counts is the leaf, with every third input bit a constant too."""
@@ -131,7 +144,7 @@ SWAPS = (
 
 def defects(leaf: Leaf) -> list[str]:
     """The Verilog with one thing wrong: an output inverted, an input or its last bit stuck, an operator changed."""
-    text = verilog(alone(leaf))
+    text = re.sub(r"`ifdef FPGA.*?`else", "", verilog(alone(leaf)), flags=re.S).replace("`endif", "")
     found = []
     for port, width in leaf.inputs().items():
         found.append(text.replace(f".{port}({port}_in)", f".{port}({width}'d0)"))
