@@ -16,7 +16,7 @@ from hwsim.rtl.yosys import Liberty, Synthesis, synthesise
 from studies.common import Row
 from studies.pe_cost_curves import PES
 
-RELAXED_PS = 1e5  # slower than all of them; from 1e6 on abc is given the period as "1e+06" and takes it for 1 ps
+RELAXED_PS = 1e5  # slower than all of them
 # Of the delay under no constraint: abc's sizing moves it by some per cent, and then has nothing left to gain.
 SHARES = (0.98, 0.96, 0.93, 0.9, 0.5)
 STAGES = (1, 2)  # ranks of registers before the accumulation, at the two extreme periods

@@ -112,7 +112,7 @@ def synthesise(verilog: str, top: str, target: Target, *, booth: bool = True, se
         unused = "".join(f" -dont_use {name}" for name in target.dont_use)
         files["constraints"] = f"set_driving_cell {target.driving_cell}\nset_load {target.load_ff:g}\n"
         script.append(f"dfflibmap -liberty library.lib{unused}")
-        script.append(f"abc -liberty library.lib -constr constraints -D {target.period_ps:g}{unused}")
+        script.append(f"abc -liberty library.lib -constr constraints -D {target.period_ps:.10g}{unused}")
         statistics = "stat -liberty library.lib -json"
     else:
         # Enables and synchronous resets become gates, as they do with a library that has plain flip-flops only.
