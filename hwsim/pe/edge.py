@@ -3,6 +3,8 @@
 edge(block_edge(...))          # used once a block: next total = total + (sum - zero points) * scales, rounded once
 edge(result_edge(...))         # used once a result: the sum under its scales, in the output's format
 
+What a format adds to a block's values (a shift) comes to the total as the other side's row sum times it.
+
 Scales of few bits are multiplied exactly, so the register's addition is the only rounding; where that would take a
 significand of more than 40 bits, the sum, the scales' product and theirs are each rounded to the output's format first.
 """
@@ -36,6 +38,19 @@ class ZeroPoint:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Shift:
+    """fmt: of what is added to the values of a block of `side`; other: the sum of the other side's elements.
+
+    beside: places among the unit's scales of those of the other side.
+    """
+
+    side: str
+    fmt: nf.Scalar
+    other: RowSum
+    beside: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Edge:
     """register: what the PE holds, a float format or bits of two's complement in units of 2**unit.
 
@@ -49,6 +64,13 @@ class Edge:
     total: nf.Minifloat
     blocks: bool
     zero_points: tuple[ZeroPoint, ...] = ()
+    shift: Shift | None = None
+
+    @property
+    def row_sums(self) -> dict[str, RowSum]:
+        """By side, "a" or "b", the sums of elements it is given."""
+        found = {other_side(zero.side): zero.other for zero in self.zero_points}
+        return found if self.shift is None else found | {other_side(self.shift.side): self.shift.other}
 
     @property
     def bits(self) -> int:
@@ -62,7 +84,14 @@ class Edge:
         unit = f"_unit{'m' if self.unit < 0 else ''}{abs(self.unit)}" if isinstance(self.register, int) else ""
         scales = "".join(f"_by_{slug(fmt.name)}" for fmt in self.scales)
         zeros = "".join(f"_zero_{z.side}_{slug(z.fmt.name)}_{z.other.name}" for z in self.zero_points)
+        if self.shift is not None:
+            zeros += f"_shift_{self.shift.side}_{slug(self.shift.fmt.name)}_{self.shift.other.name}"
         return f"{'block' if self.blocks else 'result'}_scale_{kind}{unit}{scales}{zeros}_to_{slug(self.total.name)}"
+
+
+def other_side(side: str) -> str:
+    """b of a, a of b."""
+    return "b" if side == "a" else "a"
 
 
 def block_edge(
@@ -74,8 +103,8 @@ def block_edge(
     if every is None:
         return None
     scales = tuple(side.block_scale for side in (a, b) if side.block_scale is not None)
-    zeros = _zero_points(a, b, every, register, lanes)
-    return Edge(register=register, unit=unit, scales=scales, total=total, blocks=True, zero_points=zeros)
+    zeros, shift = _zero_points(a, b, every, register, lanes), _shift(a, b, every, register, lanes)
+    return Edge(register=register, unit=unit, scales=scales, total=total, blocks=True, zero_points=zeros, shift=shift)
 
 
 def result_edge(
@@ -87,31 +116,40 @@ def result_edge(
         return None
     if edge_every(a, b) is not None:  # the result is then already a float, and corrected
         return Edge(register=total, unit=0, scales=scales, total=total, blocks=False)
-    zeros = _zero_points(a, b, MAX_TERMS, register, lanes)
-    return Edge(register=register, unit=unit, scales=scales, total=total, blocks=False, zero_points=zeros)
+    zeros, shift = _zero_points(a, b, MAX_TERMS, register, lanes), _shift(a, b, MAX_TERMS, register, lanes)
+    return Edge(register=register, unit=unit, scales=scales, total=total, blocks=False, zero_points=zeros, shift=shift)
 
 
 def _zero_points(a: Scales, b: Scales, terms: int, register: nf.Minifloat | int, lanes: int) -> tuple[ZeroPoint, ...]:
-    """Floats are summed in the PE's own kind of float register; integers, and floats beside a fixed one, exactly."""
-    found = []
+    return tuple(
+        ZeroPoint(side=name, fmt=side.offset, other=_row_sum(other, terms, register, lanes))
+        for name, side, other in (("a", a, b), ("b", b, a))
+        if side.offset is not None
+    )
+
+
+def _shift(a: Scales, b: Scales, terms: int, register: nf.Minifloat | int, lanes: int) -> Shift | None:
+    """MacPE allows one, and no zero point beside it."""
     for name, side, other in (("a", a, b), ("b", b, a)):
-        if side.offset is not None:
-            float_sum = isinstance(register, nf.Minifloat) and isinstance(other.element, nf.Minifloat)
-            how = RowSum(
-                element=other.element,
-                terms=terms,
-                lanes=lanes,
-                register=register if float_sum else None,  # type: ignore[arg-type]
-            )
-            found.append(ZeroPoint(side=name, fmt=side.offset, other=how))
-    return tuple(found)
+        if side.shift is not None:
+            theirs = other.block_scale if side.block is not None else other.result_scale
+            beside = () if theirs is None else (1,) if name == "a" else (0,)
+            row = _row_sum(other, terms, register, lanes)
+            return Shift(side=name, fmt=side.shift, other=row, beside=beside)
+    return None
+
+
+def _row_sum(side: Scales, terms: int, register: nf.Minifloat | int, lanes: int) -> RowSum:
+    """Floats are summed in the PE's own kind of float register; integers, and floats beside a fixed one, exactly."""
+    floats = register if isinstance(register, nf.Minifloat) and isinstance(side.element, nf.Minifloat) else None
+    return RowSum(element=side.element, terms=terms, lanes=lanes, register=floats)
 
 
 @cache
 def edge(what: Edge) -> Module:
     """Ports: sum; scale0, scale1: codes; for a zero point of side a: zero_a, its code, and row_sum_b, the sum of b's
-    elements (row_sum.py); with two zero points count, how many terms were summed; clear of block units: 1 starts a new
-    total. Gives total, or scaled."""
+    elements (row_sum.py); with two zero points count, how many terms were summed; shift, its code, and the other side's
+    row sum; clear of block units: 1 starts a new total. Gives total, or scaled."""
     m = Build(what.name)
     x = _number(m, what, m.input("sum", what.bits))
     clear = m.input("clear", 1) if what.blocks else None
@@ -121,6 +159,7 @@ def edge(what: Edge) -> Module:
         for place, fmt in enumerate(what.scales)
     ]
     found = [_scaled(m, f"scaled{place}", what, addend, scales) for place, addend in enumerate(addends)]
+    found += [_shifted(m, what, what.shift, scales)] if what.shift is not None else []
     if clear is None:
         value = convert.rounded(m, "round", what.total, found[0], low_only=False)
         for place, addend in enumerate(found[1:]):
@@ -154,7 +193,7 @@ def _corrected(m: Build, what: Edge, x: Number) -> list[Number]:
     }
     addends = [x]
     for zero in what.zero_points:
-        other = "b" if zero.side == "a" else "a"
+        other = other_side(zero.side)
         total = zero.other.number(m, f"decode_row_sum_{other}", m.input(f"row_sum_{other}", zero.other.bits))
         if zero.side == "a" and "b" in points:  # both sides are integers, and so is this sum
             width = log2_ceil(zero.other.terms + 1)
@@ -166,6 +205,15 @@ def _corrected(m: Build, what: Edge, x: Number) -> list[Number]:
         else:
             addends.append(_negated(m, f"negated_{zero.side}", y))
     return addends
+
+
+def _shifted(m: Build, what: Edge, shift: Shift, scales: list[Number]) -> Number:
+    """The shift times the other side's sum, under the other side's scales."""
+    other = other_side(shift.side)
+    total = shift.other.number(m, f"decode_row_sum_{other}", m.input(f"row_sum_{other}", shift.other.bits))
+    point = decoded(m, "decode_shift", shift.fmt, m.input("shift", shift.fmt.bits))
+    x = floating.magnitude(m, "size_shift", product(m, "shift_product", total, point))
+    return _scaled(m, "scaled_shift", what, x, [scales[place] for place in shift.beside])
 
 
 def _less(m: Build, name: str, x: Number, y: Number) -> Number:
@@ -183,8 +231,8 @@ def _negated(m: Build, name: str, x: Number) -> Number:
 
 
 def _scaled(m: Build, name: str, what: Edge, x: Number, scales: list[Number]) -> Number:
-    """x times all scales."""
-    if x.significand.width + sum(scale.significand.width for scale in scales) <= WIDEST_EXACT:
+    """x times the scales."""
+    if not scales or x.significand.width + sum(scale.significand.width for scale in scales) <= WIDEST_EXACT:
         for place, scale in enumerate(scales):
             x = product(m, f"{name}_{place}", x, scale)
         return x

@@ -99,7 +99,7 @@ class MacPE:
             object.__setattr__(self, "accumulator", self._default_accumulator())
         if isinstance(self.accumulator, nf.Aligned) and self.lanes == 1:
             object.__setattr__(self, "lanes", self.accumulator.terms)
-        self._check_zero_points()
+        self._check_row_sums()
         self._check_terms()
         if self.edge_every is not None and self.edge_accumulator is None:
             object.__setattr__(self, "edge_accumulator", nf.FloatChain("float32"))
@@ -204,11 +204,10 @@ class MacPE:
 
     @property
     def row_sums(self) -> dict[str, RowSum]:
-        """What sums the elements of side "a" or "b" along k, because of the other side's zero point. One serves a whole
-        row or column of an array."""
+        """What sums the elements of side "a" or "b" along k, because of the other side's zero point or shift. One
+        serves a whole row or column of an array."""
         edges = (self.block_edge, self.result_edge)
-        points = [zero for what in edges if what is not None for zero in what.zero_points]
-        return {"b" if zero.side == "a" else "a": zero.other for zero in points}
+        return {side: one for what in edges if what is not None for side, one in what.row_sums.items()}
 
     @property
     def flip_flops(self) -> int:
@@ -323,14 +322,28 @@ class MacPE:
     def _scales(self) -> tuple[Scales, Scales]:
         return scales_of(self.a_format), scales_of(self.b_format)
 
-    def _check_zero_points(self) -> None:
-        """Raise for zero points that there are no units for (hwsim.pe.edge)."""
-        offsets = [scales.offset for scales in self._scales() if scales.offset is not None]
-        tables = [fmt for fmt in (self.a_format, self.b_format) if isinstance(nf.element_of(fmt), nf.Codebook)]
-        if offsets and tables:
-            raise TypeError(
-                f"MacPE: beside a zero point the other side's elements are summed; {called(tables[0])} is a table"
-            )
+    def _check_row_sums(self) -> None:
+        """Raise for zero points and shifts that there are no units for (hwsim.pe.edge)."""
+        a, b = self._scales()
+        pair = f"{called(self.a_format)} x {called(self.b_format)}"
+        for one, other, fmt in ((a, b, self.b_format), (b, a, self.a_format)):
+            moved = one.offset is not None or one.shift is not None
+            if moved and isinstance(nf.element_of(fmt), nf.Codebook):
+                raise TypeError(
+                    f"MacPE: {pair}: beside a zero point or a shift the other side's elements are summed; "
+                    f"{called(fmt)} is a table"
+                )
+            if one.shift is not None and (one.offset, other.offset, other.shift) != (None, None, None):
+                raise ValueError(
+                    f"MacPE: {pair}: there are units for a shift on one side alone; use a symmetric format on the other"
+                )
+            if one.shift is not None and None not in (one.block_scale, one.result_scale):
+                raise ValueError(f"MacPE: {pair}: there are units for a shift beside scales of one level alone")
+            if one.shift is not None and one.block is None and other.block is not None:
+                raise ValueError(
+                    f"MacPE: {pair}: what is added to a whole row has no units beside scales of the other side's "
+                    "blocks; use a format with one scale a row there"
+                )
 
     def _check_terms(self) -> None:
         """Raise where a block's products do not go into the register one cycle after another, or not all of them."""

@@ -120,7 +120,10 @@ def edge_series(what: Mac, unit: Edge, terms: int) -> Series:
         found[f"scale{place}"] = _scale_codes(fmt, rng, count)
     for zero in unit.zero_points:
         found[f"zero_{zero.side}"] = rng.integers(2**zero.fmt.bits, size=count)
-        found[f"row_sum_{'b' if zero.side == 'a' else 'a'}"] = _row_sums(zero.other, terms, rng, count)
+    for side, what_sum in unit.row_sums.items():
+        found[f"row_sum_{side}"] = _row_sums(what_sum, terms, rng, count)
+    if unit.shift is not None:
+        found["shift"] = _codes(unit.shift.fmt, rng.standard_normal(count), 3.5 * 16)
     if len(unit.zero_points) > 1:
         found["count"] = np.full(count, terms)
     if unit.blocks:

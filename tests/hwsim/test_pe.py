@@ -569,6 +569,12 @@ def test_listed_macs_of_other_wires_have_other_names() -> None:
         ({"a": "mxfp4", "lanes": 24}, "32 products share their scales, which lanes=24 does not divide"),
         ({"a": "mxfp4", "lanes": 64}, "32 products share their scales, which lanes=64 does not divide"),
         ({"a": "nvfp4", "b": "nvfp4", "accumulator": "hopper_fp8"}, "16 products share their scales, which lanes=32"),
+        ({"a": "q4_1", "b": "q4_1"}, "q4_1 x q4_1: there are units for a shift on one side alone"),
+        ({"a": "q4_1", "b": "uint4:g32:asym"}, "units for a shift on one side alone; use a symmetric format"),
+        (
+            {"a": "shiftlog4", "b": "int4:g32"},
+            "added to a whole row has no units beside scales of",
+        ),
         ({"specials": "full", "accumulator": nf.Integer(32)}, "holds no infinity and no NaN"),
         ({"lanes": 0}, "needs lanes >= 1 and stages 0..3, got lanes=0"),
         ({"stages": 4}, "needs lanes >= 1 and stages 0..3, got lanes=1, stages=4"),
@@ -600,6 +606,16 @@ def test_nonsense_is_refused(arguments: dict[str, Any], message: str) -> None:
 def test_wrong_types_are_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(TypeError, match=message):
         hw.MacPE("mxfp4", "mxfp4", **arguments)
+
+
+def test_what_scales_there_are_no_units_for_is_refused() -> None:
+    with pytest.raises(TypeError, match="amxfp4 cannot be operand b: its negative elements have scales of their own"):
+        hw.MacPE("int8", "amxfp4")
+    with pytest.raises(TypeError, match="q4_k cannot be operand a: what is added to its blocks has scales of its own"):
+        hw.MacPE("q4_k", "int8")
+    with pytest.raises(TypeError, match="beside a zero point or a shift the other side's elements are summed; nf4"):
+        hw.MacPE("nf4", "q4_1")
+    assert set(hw.MacPE("int8", "q4_1").row_sums) == {"a"}
 
 
 def test_pe_files_hold_no_verilog_and_no_area_figure() -> None:

@@ -15,7 +15,7 @@ from formats.exact import Dyadic, Special
 from formats.reference import encode_value
 from hwsim.circuit import step
 from hwsim.circuit.simulate import reset
-from hwsim.pe.edge import Edge, edge
+from hwsim.pe.edge import Edge, edge, other_side
 from hwsim.pe.row_sum import RowSum, row_sum
 from hwsim.pe.series import edge_series, row_series
 
@@ -31,6 +31,10 @@ PAIRS = {
     "zero points on both sides": ("uint8:g32:asym", "uint4:g128:asym"),
     "a zero point for the whole of k": ("uint8:token:asym", "int4:g128"),
     "one for the whole of k, one a block": ("uint8:token:asym", "uint4:g128:asym"),
+    "shift": ("int8", "q4_1"),
+    "shift beside the other side's scales": ("mxfp8_e4m3", "q5_1"),
+    "shift on the left": ("q4_1", "int8:g32"),
+    "shift, floats": ("bfloat16", "q4_1"),
     "zero point, floats": ("bfloat16", "uint4:g128:asym"),
 }
 
@@ -54,9 +58,19 @@ def correction(what: Edge, series: dict[str, Any], cycle: int) -> Fraction:
     points = {zero.side: value(zero.fmt, series[f"zero_{zero.side}"][cycle]) for zero in what.zero_points}
     found = -prod(points.values()) * int(series["count"][cycle]) if len(points) > 1 else Fraction(0)
     for zero in what.zero_points:
-        other = "b" if zero.side == "a" else "a"
+        other = other_side(zero.side)
         found += points[zero.side] * summed(zero.other, series[f"row_sum_{other}"][cycle])
     return found
+
+
+def moved(what: Edge, series: dict[str, Any], cycle: int) -> Fraction:
+    """What a shift adds: itself times the sum of the other side's elements under their own scales."""
+    if what.shift is None:
+        return Fraction(0)
+    row = summed(what.shift.other, series[f"row_sum_{other_side(what.shift.side)}"][cycle])
+    own = 0 if what.shift.side == "a" else len(what.scales) - 1
+    beside = [value(fmt, series[f"scale{place}"][cycle]) for place, fmt in enumerate(what.scales) if place != own]
+    return value(what.shift.fmt, series["shift"][cycle]) * row * prod(beside)
 
 
 def summed(what: RowSum, code: Any) -> Fraction:
@@ -94,18 +108,20 @@ def test_a_block_is_scaled_and_added_with_one_rounding(name: str) -> None:
         addend = held(what, series["sum"][cycle]) - correction(what, series, cycle)
         for place, fmt in enumerate(what.scales):
             addend *= value(fmt, series[f"scale{place}"][cycle])
-        exact = total + addend
+        shifted = moved(what, series, cycle)
+        exact = total + addend + shifted
         made = what.total.value(found[cycle + 1])
         assert not isinstance(made, Special)
         assert isinstance(made, Dyadic)
         near = abs(exact) * Fraction(1, 2**23) + Fraction(2) ** what.total.ulp_exponent
-        if len([fmt for fmt in what.scales if fmt.bits > 8]) < 2 and isinstance(what.register, int):
+        once = what.shift is None and len([fmt for fmt in what.scales if fmt.bits > 8]) < 2
+        if once and isinstance(what.register, int):
             want = what.total.value(int(encode_value(what.total, dyadic(exact))))
             assert isinstance(want, Dyadic)
             assert made.fraction == want.fraction, (cycle, name)
             compared += 1
         else:  # rounded on the way: within three roundings
-            parts = abs(addend) + sum(abs(part) for part in scaled_parts(what, series, cycle))
+            parts = abs(addend) + abs(shifted) + sum(abs(part) for part in scaled_parts(what, series, cycle))
             bound = 4 * (near + parts * Fraction(1, 2**23))
             assert abs(made.fraction - exact) <= bound, (cycle, name)
             compared += 1
@@ -231,8 +247,36 @@ def test_two_asymmetric_operands_give_the_product_of_what_they_decode_to(k: int)
     assert abs(made.fraction - want) <= most * Fraction(-(-k // 32), 2**23)
 
 
+@pytest.mark.parametrize("other", ["int8:g32", "mxfp8_e4m3"])
+def test_a_shifted_operand_gives_the_product_of_what_it_decodes_to(other: str) -> None:
+    rng, k = np.random.default_rng(4), 96
+    pe = hw.MacPE(other, "q4_1")
+    what = pe.block_edge
+    assert what is not None
+    sides = [operand(fmt, rng.standard_normal(k) + 0.5) for fmt in (pe.a, pe.b)]
+    codes, scales, shifts, values = zip(*sides, strict=True)
+    module, state = edge(what), reset(edge(what))
+    want, most = Fraction(0), Fraction(0)
+    factors = [[value(nf.element_of(fmt), code) for code in row] for fmt, row in zip((pe.a, pe.b), codes, strict=True)]
+    for block in range(k // 32):
+        here = slice(32 * block, 32 * block + 32)
+        total = sum(x * y for x, y in zip(factors[0][here], factors[1][here], strict=True)) / Fraction(2) ** what.unit
+        row = sum(factors[0][here]) / Fraction(2) ** what.row_sums["a"].element.ulp_exponent
+        given = {"sum": int(total) % (1 << what.bits), "row_sum_a": int(row) % (1 << what.row_sums["a"].bits)}
+        given |= {"shift": int(shifts[1][block]), "clear": int(block == 0)}
+        given |= {f"scale{side}": int(scales[side][block]) for side in (0, 1)}
+        _, state = step(module, given, state)
+        pairs = zip(values[0][here], values[1][here], strict=True)
+        want += sum(Fraction(float(x)) * Fraction(float(y)) for x, y in pairs)
+        most = max(most, abs(want), *(abs(part) for part in (total * Fraction(2) ** what.unit, want)))
+    made = what.total.value(int(step(module, given, state)[0]["total_out"]))
+    assert isinstance(made, Dyadic)
+    assert abs(made.fraction - want) <= most * Fraction(2 * k // 32, 2**22)
+
+
 def operand(fmt: Any, x: Any) -> tuple[Any, Any, Any, Any]:
-    """Codes, scales' codes, zero points and values of a row along k."""
+    """Codes, scales' codes, those of zero points or shifts, and values of a row along k."""
     encoded = nf.encode(x.astype(np.float32)[None], fmt, axis=1, pad=True)
-    codes, scales, zeros = (encoded.planes[name].codes[0].astype(int) for name in ("codes", "scale", "offset"))
-    return codes[: len(x)], scales, zeros, nf.decode(encoded)[0]
+    names = [name for name in ("offset", "shift", "scale") if name in encoded.planes]
+    codes, scales, moves = (encoded.planes[name].codes[0].astype(int) for name in ("codes", "scale", names[0]))
+    return codes[: len(x)], scales, moves, nf.decode(encoded)[0]
