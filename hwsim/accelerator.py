@@ -27,12 +27,13 @@ ASSUMED_OPERATION = "assumed: an element operation costs a bfloat16 multiply-add
 class VectorUnit:
     """`lanes` elementwise operations a cycle (softmax, norms, activations, scaling results).
 
-    energy_pj_per_operation, area_um2: None where unknown; a report then lists them as unpriced.
+    energy_pj_per_operation, area_um2, leakage_mw: None where unknown; a report then lists them as unpriced.
     """
 
     lanes: int = 64
     energy_pj_per_operation: Cost | None = None
     area_um2: Cost | None = None
+    leakage_mw: Cost | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.lanes, bool) or not hasattr(self.lanes, "__index__"):
@@ -41,7 +42,7 @@ class VectorUnit:
             )
         if self.lanes < 1:
             raise ValueError(f"VectorUnit: lanes must be at least 1, got {self.lanes}")
-        units = (("energy_pj_per_operation", "pJ"), ("area_um2", "um2"))
+        units = (("energy_pj_per_operation", "pJ"), ("area_um2", "um2"), ("leakage_mw", "mW"))
         for name, unit in units:
             cost = getattr(self, name)
             if cost is not None and cost.unit != unit:
@@ -56,7 +57,8 @@ def assumed_vector_unit(lanes: int, tech: str | Technology) -> VectorUnit:
     model, unit = technology(tech), MacPE("bfloat16", "bfloat16", accumulator=nf.FloatChain("float32"))
     area = unit.area_um2(model).widened(2.0, ASSUMED_OPERATION) * lanes
     energy = unit.energy_pj(model).widened(2.0, ASSUMED_OPERATION)
-    return VectorUnit(lanes=lanes, energy_pj_per_operation=energy, area_um2=area)
+    leakage = unit.leakage_mw(model).widened(2.0, ASSUMED_OPERATION) * lanes
+    return VectorUnit(lanes=lanes, energy_pj_per_operation=energy, area_um2=area, leakage_mw=leakage)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,7 +107,7 @@ class Accelerator:
                     f"scale it first: Memory.scaled(Scaling(...)), or sram(kib, {tech.name!r})"
                 )
         unit = self.levels[0]
-        for cost in (unit.energy_pj_per_operation, unit.area_um2):
+        for cost in (unit.energy_pj_per_operation, unit.area_um2, unit.leakage_mw):
             if cost is not None and cost.node not in (None, tech.name):
                 raise ValueError(
                     f"Accelerator: vector_unit is priced at node {cost.node!r}, the technology is {tech.name!r}; "
@@ -175,8 +177,9 @@ class Accelerator:
     @property
     def leakage(self) -> dict[str, Cost]:
         """Leakage by part, mW, where known."""
-        _, sram_level, _ = self.levels
-        parts = {"SRAM": sram_level.leakage_mw} if sram_level.leakage_mw is not None else {}
+        vector, sram_level, _ = self.levels
+        levels = (("SRAM", sram_level.leakage_mw), ("vector unit", vector.leakage_mw))
+        parts = {name: cost for name, cost in levels if cost is not None}
         for index, array in enumerate(self.arrays):
             mark = f" {index}" if index else ""
             parts |= {f"{name}{mark}": cost for name, cost in array_leakage(array, self.tech).items()}
@@ -186,7 +189,7 @@ class Accelerator:
     def assumptions(self) -> tuple[str, ...]:
         """What figures of the vector unit rest on, where they are assumed, and a clock that is faster than the PEs."""
         vector, _, _ = self.levels
-        costs = (vector.energy_pj_per_operation, vector.area_um2)
+        costs = (vector.energy_pj_per_operation, vector.area_um2, vector.leakage_mw)
         sources = dict.fromkeys(cost.source for cost in costs if cost is not None and "assumed" in cost.source)
         lines = [f"vector unit: {source}" for source in sources]
         allowed = 1e9 / max(period_ns(array, self.tech) for array in self.arrays)

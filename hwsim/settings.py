@@ -104,8 +104,7 @@ def chip_unpriced(chip: Accelerator) -> list[Unpriced]:
     entries = []
     if sram.leakage_mw is None:
         entries.append(Unpriced(name="leakage of the SRAM", reason="unknown at this node"))
-    if vector.area_um2 is not None:
-        entries.append(Unpriced(name="leakage of the vector unit", reason="assumed area only"))
-    if vector.area_um2 is None:
-        entries.append(Unpriced(name="area of the vector unit", reason="no figure"))
+    for name, cost in (("leakage", vector.leakage_mw), ("area", vector.area_um2)):
+        if cost is None:
+            entries.append(Unpriced(name=f"{name} of the vector unit", reason="no figure"))
     return entries

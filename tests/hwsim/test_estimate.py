@@ -422,6 +422,19 @@ def test_every_part_of_an_array_leaks() -> None:
     assert report.energy["leakage PEs"].value == pytest.approx(pes.value * 1e9 * report.latency_s)
 
 
+def test_the_vector_unit_leaks_as_the_unit_that_its_other_figures_are_of() -> None:
+    report = hw.estimate(hw.Gemm(10, 20, 30), chip())
+    unit = hw.MacPE("bfloat16", "bfloat16", accumulator=nf.FloatChain("float32"))
+    found, one = report.leakage["vector unit"], unit.leakage_mw("ihp130")
+    assert found.value == pytest.approx(array().columns * one.value)
+    assert (found.low, found.high) == pytest.approx((array().columns * one.low / 2, array().columns * one.high * 2))
+    assert report.energy["leakage vector unit"].value == pytest.approx(found.value * 1e9 * report.latency_s)
+    assert "leakage of the vector unit" not in {entry.name for entry in report.unpriced}
+    bare = hw.estimate(hw.Gemm(10, 20, 30), chip(vector_unit=hw.VectorUnit(lanes=4)))
+    assert {"leakage of the vector unit", "area of the vector unit"} <= {entry.name for entry in bare.unpriced}
+    assert "vector unit" not in bare.leakage
+
+
 def test_the_clock_is_the_slowest_pes_delay_unless_given() -> None:
     slow = hw.MacPE("bfloat16", "bfloat16")
     both = chip(others=(array(pe=slow),))
@@ -454,6 +467,7 @@ def test_an_accelerator_finds_the_array_for_a_pair_or_names_both() -> None:
     [
         (lambda: chip(sram=hw.sram(8)), r"sram is priced at node '28nm CACTI', the technology is 'ihp130'; scale it"),
         (lambda: chip(clock_hz=0.0), "clock_hz must be positive, got 0.0"),
+        (lambda: hw.VectorUnit(leakage_mw=hw.lpddr5().read_pj_per_bit), "leakage_mw must be in mW, got pJ/bit"),
         (lambda: hw.VectorUnit(lanes=0), "lanes must be at least 1, got 0"),
         (lambda: hw.VectorUnit(area_um2=hw.lpddr5().read_pj_per_bit), "area_um2 must be in um2, got pJ/bit"),
         (lambda: hw.estimate(hw.Gemm(1, 2, 3), chip(), technology="gt2n"), "the accelerator is in 'ihp130', got"),
