@@ -24,6 +24,7 @@ from hwsim.pe.stimulus import OPERANDS, Operands, stimulus
 Series = dict[str, NDArray[Any]]
 Matrices = tuple[ArrayLike, ArrayLike]
 SEED = 20261122
+LARGEST_SCALE = 512.0  # wide formats hold scales near e4m3fn's, so that two of them and a sum stay in float32
 
 
 def series(what: Mac, operands: Operands | Matrices, stored: tuple[nf.Format, nf.Format] | None = None) -> Series:
@@ -177,10 +178,10 @@ def sums(what: Mac, register: nf.Minifloat | int, unit: int, terms: int) -> NDAr
 def _scale_codes(fmt: nf.Scalar, rng: np.random.Generator, count: int) -> NDArray[Any]:
     if isinstance(fmt, nf.Minifloat) and not fmt.zero:  # a power of two: 1, and a few binades around it
         return np.asarray(np.clip(fmt.bias + np.rint(1.5 * rng.standard_normal(count)), 0, 2**fmt.bits - 2), np.int64)
-    return _codes(fmt, np.abs(rng.standard_normal(count)), 3.5 * 16)
+    return _codes(fmt, np.abs(rng.standard_normal(count)), 3.5 * 16, LARGEST_SCALE)
 
 
-def _codes(fmt: nf.Scalar, x: NDArray[np.float64], deviations: float) -> NDArray[Any]:
-    """Codes of values whose `deviations` standard deviations reach the format's largest."""
-    scaled = (np.abs(x) if float(fmt.min_finite) >= 0 else x) * min(float(fmt.max_finite), 2.0**60) / deviations
+def _codes(fmt: nf.Scalar, x: NDArray[np.float64], deviations: float, most: float = 2.0**60) -> NDArray[Any]:
+    """Codes of values whose `deviations` standard deviations reach the format's largest, or `most`."""
+    scaled = (np.abs(x) if float(fmt.min_finite) >= 0 else x) * min(float(fmt.max_finite), most) / deviations
     return np.asarray(nf.encode_codes(fmt, scaled, nf.Cast(overflow="saturate_finite")))

@@ -152,10 +152,6 @@ def test_a_result_is_scaled_once(pair: tuple[str, str]) -> None:
     what = pe.result_edge
     assert what is not None
     series = edge_series(pe.wiring, what, 1024)
-    for place, fmt in enumerate(what.scales):
-        if fmt.bits == 32:  # so that the product of two and a long sum stays in float32
-            sizes = np.abs(np.random.default_rng(place).standard_normal(CYCLES)) + 2.0**-10
-            series[f"scale{place}"] = nf.encode_codes(fmt, sizes)
     found = run(what, series)
     for cycle in range(CYCLES):
         exact = held(what, series["sum"][cycle]) - correction(what, series, cycle)
