@@ -52,12 +52,21 @@ class Bits:
         _set(self, "width", width)
 
     def __getitem__(self, place: int | slice) -> Bits:
+        width = self.width
         if isinstance(place, int):
-            place = place + self.width if place < 0 else place
-            place = slice(place, place + 1)
-        low, high, step = place.indices(self.width)
-        if step != 1 or (isinstance(place.stop, int) and place.stop > self.width):
-            raise IndexError(f"Bits: [{place.start}:{place.stop}] of {self.width} wires")
+            low = place + width if place < 0 else place
+            high, wrong = low + 1, not 0 <= low < width
+        else:
+            low, high, step = place.indices(width)
+            wrong = step != 1 or (isinstance(place.stop, int) and place.stop > width)
+        if wrong:
+            asked = place if isinstance(place, int) else f"{place.start}:{place.stop}"
+            raise IndexError(f"Bits: [{asked}] of {width} wires")
+        if low == 0 and high == width:
+            return self
+        part = self.parts[0] if len(self.parts) == 1 and low < high else None
+        if isinstance(part, Slice):
+            return Bits((Slice(part.wire, part.low + low, high - low),))
         return Bits(tuple(_cut(self.parts, low, high)))
 
     def zero_extend(self, width: int) -> Bits:

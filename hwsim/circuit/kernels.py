@@ -129,9 +129,10 @@ def signatures(kind: Array, inputs: Array, given: int, states: Array, driven: Ar
     registers, a second set: what they hold after a cycle on these, and the inputs turned where few [given, words] is 1.
     """
     count, words, ones = len(kind), drawn.shape[1], ~np.uint64(0)
-    value = np.zeros((count, BLOCK), np.uint64)
-    turned, mixed = np.zeros(count, np.uint64), np.zeros(count, np.uint64)
-    held = np.zeros((len(states), BLOCK), np.uint64)
+    value, held = np.empty((count, BLOCK), np.uint64), np.empty((len(states), BLOCK), np.uint64)
+    turned, mixed = np.empty(count, np.uint64), np.zeros(count, np.uint64)
+    for word in range(BLOCK):
+        value[0, word] = np.uint64(0)
     for begin in range(0, words, BLOCK):
         for bit in range(given):
             for word in range(BLOCK):
