@@ -14,7 +14,8 @@ from hwsim.liberty.energy import energy_per_cycle
 from hwsim.liberty.models import functions
 from hwsim.liberty.timing import Conditions, static_timing
 from hwsim.pe.catalogue import Listed, catalogue
-from hwsim.pe.stimulus import OPERANDS
+from hwsim.pe.stimulus import OPERANDS, Operands
+from hwsim.pe.units.unit import Columns
 from hwsim.rtl.writer import verilog
 from hwsim.rtl.yosys import Liberty, Synthesis, synthesise
 
@@ -33,8 +34,8 @@ def table(
 ) -> dict[str, Any]:
     """Every listed PE (those named) by the library at `path`. A PE that is wrong is left out.
 
-    held: an older table, whose rows of unchanged Verilog, library and constraints are taken over. tell: gets a line a
-    PE. Raises LibertyError for a broken library.
+    held: an older table, whose rows of unchanged Verilog, operands, library and constraints are taken over. tell: gets
+    a line a PE. Raises LibertyError for a broken library.
     """
     library = _library(path)
     about: dict[str, Any] = {
@@ -78,7 +79,8 @@ def row(
     module = listed.module()
     text = verilog(module)
     source = hashlib.sha256(text.encode()).hexdigest()
-    if held is not None and held["source"] == source:
+    operands = operands_digest(listed)
+    if held is not None and (held["source"], held.get("operands")) == (source, operands):
         return {**held, **about(listed)}
     made = synthesise(text, module.name, target)
     proof = listed.check(made, functions(library))
@@ -98,6 +100,7 @@ def row(
         "cells": dict(sorted(made.netlist.histogram().items())),
         **_energies(listed, made, library, conditions),
         "source": source,
+        "operands": operands,
         "status": proof.status,
         "vectors": proof.vectors,
         "certificate": proof.digest,
@@ -105,11 +108,24 @@ def row(
     }
 
 
+def operands_digest(listed: Listed) -> str:
+    """Of all patterns that its energies are simulated with: other ones make a row old as other Verilog does."""
+    digest = hashlib.sha256()
+    for operands in OPERANDS:
+        for port, patterns in sorted(_vectors(listed, operands).items()):
+            digest.update(f"{operands} {port} {patterns.tolist()}".encode())
+    return digest.hexdigest()
+
+
+def _vectors(listed: Listed, operands: Operands) -> Columns:
+    return listed.stimulus(operands, CYCLES + WARM_UP_CYCLES)
+
+
 def _energies(listed: Listed, made: Synthesis, library: Library, conditions: Conditions) -> dict[str, Any]:
     """fJ a cycle by operands, with delays and without; leakage by normal operands."""
     found: dict[str, Any] = {"energy_fj": {}, "zero_delay_fj": {}, "energy_error_fj": {}}
     for operands in OPERANDS:
-        vectors = listed.stimulus(operands, CYCLES + WARM_UP_CYCLES)
+        vectors = _vectors(listed, operands)
         for key, timed in (("energy_fj", True), ("zero_delay_fj", False)):
             energy = energy_per_cycle(
                 made.netlist, library, vectors, conditions, timed=timed, warm_up_cycles=WARM_UP_CYCLES

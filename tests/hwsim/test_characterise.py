@@ -13,7 +13,7 @@ import formats as nf
 import hwsim as hw
 from hwsim.characterise.__main__ import main
 from hwsim.characterise.libraries import LIBRARIES, Constraints
-from hwsim.characterise.mapped import table
+from hwsim.characterise.mapped import operands_digest, table
 from hwsim.liberty.cells import parse_library
 from hwsim.pe.catalogue import catalogue
 from hwsim.pe.circuit import Mac
@@ -46,12 +46,13 @@ def test_a_row_holds_what_its_netlist_is_made_of(library: Path) -> None:
     for operands in OPERANDS:
         assert 0 < row["zero_delay_fj"][operands] <= row["energy_fj"][operands] * 1.001
     assert row["energy_fj"]["weight_held"] < row["energy_fj"]["normal"]
-    # A second run takes the row over; another library's does not.
-    again = table(
-        str(library), Constraints(table="tiny", period_ps=1000, driving_cell="BUF", load_ff=1.0), [NAME],
-        held={**made, "rows": {NAME: {**row, "area_um2": 1.0}}},
-    )  # fmt: skip
-    assert again["rows"][NAME]["area_um2"] == 1.0
+    # A second run takes the row over, but one of other Verilog or of other operands.
+    for change, taken in (({}, True), ({"source": "another"}, False), ({"operands": "others"}, False)):
+        again = table(
+            str(library), Constraints(table="tiny", period_ps=1000, driving_cell="BUF", load_ff=1.0), [NAME],
+            held={**made, "rows": {NAME: {**row, **change, "area_um2": 1.0}}},
+        )  # fmt: skip
+        assert (again["rows"][NAME]["area_um2"] == 1.0) is taken
 
 
 def test_the_command_writes_and_checks(library: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -120,13 +121,14 @@ TABLES = sorted(
 
 
 @pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
-def test_committed_tables_are_of_the_verilog_of_today(path: Path) -> None:
+def test_committed_tables_are_of_the_verilog_and_operands_of_today(path: Path) -> None:
     held = json.loads(path.read_text(encoding="utf-8"))
     assert set(held["rows"]) == set(catalogue())
     assert held["library"] in LIBRARIES
     for name, row in held["rows"].items():
         assert row["status"] in ("proved", "tested")
         assert row["source"] == hashlib.sha256(verilog(catalogue()[name].module()).encode()).hexdigest(), name
+        assert row["operands"] == operands_digest(catalogue()[name]), name
 
 
 @pytest.mark.parametrize("table_name", ["sky130hd", "ihp130", "gt2n"])
