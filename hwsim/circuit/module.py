@@ -18,8 +18,8 @@ from typing import Any
 
 from hwsim.circuit.bits import Bits, Constant, Slice, Wire, bits
 from hwsim.primitives import Leaf, primitive
-from hwsim.primitives.leaf import Widths
 
+Ports = tuple[tuple[str, int], ...]  # names and widths
 _set = object.__setattr__  # how a frozen description gets its fields
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _WORDS = frozenset(
@@ -137,8 +137,7 @@ class Build:
 
     def module(self, name: str, what: Module, **rows: Bits) -> Any:
         """A module inside this one. Returns its output, or a dict of several."""
-        wanted = {wire.name: wire.width for wire in what.inputs}
-        return self._instance(name, what.name, what, wanted, what.output_widths(), rows)
+        return self._instance(name, what.name, what, what.inputs, tuple(what.output_widths().items()), rows)
 
     def register(self, name: str, width: int) -> Bits:
         """A register's output; `drive` says what it takes at the clock."""
@@ -176,33 +175,44 @@ class Build:
         return name
 
     def _instance(
-        self, name: str, kind: str, what: Leaf | Module, wanted: Widths, given: Widths, rows: dict[str, Bits]
+        self, name: str, kind: str, what: Leaf | Module, wanted: Ports, given: Ports, rows: dict[str, Bits]
     ) -> Any:
-        if rows.keys() != wanted.keys():
-            raise ValueError(f"Build {self.name!r}: {name!r} ({kind}) takes {', '.join(wanted)}, got {', '.join(rows)}")
         inputs = []
-        for port, width in wanted.items():
-            row = rows[port]
-            if row.width != width:
-                raise ValueError(
-                    f"Build {self.name!r}: {name!r} ({kind}) takes {width} wires at {port}, got {row.width}"
-                )
+        for port, width in wanted:
+            row = rows.get(port)
+            if row is None or row.width != width:
+                raise self._misfit(name, kind, wanted, rows)
             inputs.append((port, row))
+        if len(rows) != len(wanted):
+            raise self._misfit(name, kind, wanted, rows)
         self._own(name)
-        wires = []
-        for port, width in given.items():
-            wire = Wire(f"{name}_{port}" if len(given) > 1 else f"{name}_out", width)
+        if len(given) == 1:
+            ((port, width),) = given
+            wire = Wire(name + "_out", width)
             self._names.add(wire.name)
-            wires.append((port, wire))
-        self._instances.append(Instance(name, what, tuple(inputs), tuple(wires)))
-        return {port: bits(wire) for port, wire in wires} if len(wires) > 1 else bits(wires[0][1])
+            self._instances.append(Instance(name, what, tuple(inputs), ((port, wire),)))
+            return bits(wire)
+        wires = tuple([(port, Wire(f"{name}_{port}", width)) for port, width in given])
+        self._names.update([wire.name for _, wire in wires])
+        self._instances.append(Instance(name, what, tuple(inputs), wires))
+        return {port: bits(wire) for port, wire in wires}
+
+    def _misfit(self, name: str, kind: str, wanted: Ports, rows: dict[str, Bits]) -> ValueError:
+        """What is wrong with the rows given for ports."""
+        if set(rows) != {port for port, _ in wanted}:
+            ports = ", ".join(port for port, _ in wanted)
+            return ValueError(f"Build {self.name!r}: {name!r} ({kind}) takes {ports}, got {', '.join(rows)}")
+        port, width = next((port, width) for port, width in wanted if rows[port].width != width)
+        return ValueError(
+            f"Build {self.name!r}: {name!r} ({kind}) takes {width} wires at {port}, got {rows[port].width}"
+        )
 
 
 @lru_cache(maxsize=65536, typed=True)
-def _leaf(kind: str, **parameters: int) -> tuple[Leaf, Widths, Widths]:
+def _leaf(kind: str, **parameters: int) -> tuple[Leaf, Ports, Ports]:
     """The leaf and its ports: one object each, however many modules have it."""
     what = primitive(kind, parameters)
-    return what, what.inputs(), what.outputs()
+    return what, tuple(what.inputs().items()), tuple(what.outputs().items())
 
 
 @lru_cache(maxsize=65536)
