@@ -26,9 +26,14 @@ def main(arguments: list[str] | None = None) -> int:
     given = (asked.driving_cell, asked.load_ff, asked.period_ps, asked.output)
     if any(x is not None for x in given) and (None in given or len(asked.liberty) != 1):
         parser.error("--driving-cell, --load-ff, --period-ps and --output go together, with one --liberty")
-    if not asked.liberty:
-        return _one(asked, TABLES / "cmos_gates.json", None, None)
-    return max(_one(asked, *_found(parser, asked, path)) for path in asked.liberty)
+    if asked.output is not None and not asked.output.absolute().parent.is_dir():  # found out hours later otherwise
+        parser.error(f"--output {asked.output}: there is no folder {asked.output.absolute().parent}; make it first")
+    try:
+        if not asked.liberty:
+            return _one(asked, TABLES / "cmos_gates.json", None, None)
+        return max(_one(asked, *_found(parser, asked, path)) for path in asked.liberty)
+    except (OSError, ValueError, ImportError) as error:  # a broken library, one without flip-flops, no pyosys
+        parser.error(str(error))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -56,10 +61,7 @@ def _found(parser: argparse.ArgumentParser, asked: Any, path: str) -> tuple[Path
             table=asked.output.stem, period_ps=asked.period_ps, driving_cell=asked.driving_cell, load_ff=asked.load_ff
         )
         return asked.output, path, own
-    try:
-        name = read_library(path).name
-    except (OSError, ValueError) as error:
-        parser.error(f"{path}: {error}")
+    name = read_library(path).name
     if name not in LIBRARIES:
         parser.error(
             f"library {name} is not one of {', '.join(LIBRARIES)}: say --driving-cell, --load-ff, --period-ps, --output"
@@ -69,7 +71,7 @@ def _found(parser: argparse.ArgumentParser, asked: Any, path: str) -> tuple[Path
 
 def _one(asked: Any, file: Path, liberty: str | None, constraints: Constraints | None) -> int:
     """Make one table, and write or check it. Written every few PEs, so that a later one's error loses nothing."""
-    held: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"rows": {}}
+    held = _held(file)
     names = list(catalogue()) if asked.pe is None else asked.pe
     again = None if asked.check or asked.all else held
     if asked.check:
@@ -92,6 +94,19 @@ def _one(asked: Any, file: Path, liberty: str | None, constraints: Constraints |
         _write(file, held)
     print(f"{len(held['rows'])} PEs in {file.name}" + (f"; not {', '.join(missing)}" if missing else ""))
     return int(bool(missing))
+
+
+def _held(file: Path) -> dict[str, Any]:
+    """The table of an earlier run; an empty one where there is none. Raises ValueError for a file that is no table."""
+    if not file.exists():
+        return {"rows": {}}
+    try:
+        held = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file} is no JSON: {error}; remove it, or give another --output") from None
+    if not isinstance(held, dict) or not isinstance(held.get("rows"), dict):
+        raise ValueError(f"{file} has no rows by name: it is no table; remove it, or give another --output")
+    return held
 
 
 def _made(

@@ -318,15 +318,15 @@ def _short(x: Any) -> float:
 
 
 def own_table(path: Path) -> dict[str, Any]:
-    """A table of another library with its coefficients put into it. Raises ValueError where it has too few PEs."""
-    table = json.loads(path.read_text(encoding="utf-8"))
+    """A table of another library with its coefficients put into it. Raises ValueError for a file that is no table, and
+    where it has too few PEs."""
     seen = sample(add_technology(path).name)
     if len(set(seen.families)) < 3 or len(seen.rows) < FEWEST_ROWS:
         raise ValueError(
             f"fit: {path} has {len(seen.rows)} PEs of {len(set(seen.families))} families; coefficients take at least "
             f"{FEWEST_ROWS} of 3: characterise more of them"
         )
-    return {**table, "coefficients": node_fit(seen)}
+    return {**json.loads(path.read_text(encoding="utf-8")), "coefficients": node_fit(seen)}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -335,7 +335,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--table", type=Path, help="fit this table of another library, and write into it")
     asked = parser.parse_args(arguments)
     if asked.table is not None:
-        made = own_table(asked.table)
+        try:
+            made = own_table(asked.table)
+        except ValueError as error:
+            parser.error(str(error))
         asked.table.write_text(json.dumps(made, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         _tell({asked.table.stem: made["coefficients"]})
         return

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -79,12 +80,15 @@ def technologies() -> tuple[str, ...]:
 _added: dict[str, dict[str, Any]] = {}
 
 
-def add_technology(path: str | Path) -> Technology:
+def add_technology(path: str | PathLike[str]) -> Technology:
     """A table of one's own library as a technology of this process, by its file's name without ending.
 
     path: what `python -m hwsim.characterise --liberty ... --output path` wrote and `python -m hwsim.characterise.fit
-    --table path` fitted.  Raises ValueError for other files, and for the name of a shipped technology.
+    --table path` fitted.  Raises TypeError for what is no path, ValueError for other files and for the name of a
+    shipped technology.
     """
+    if not isinstance(path, str | PathLike):
+        raise TypeError(f"add_technology: needs the path of a table, got {path!r}; {_WRITE}")
     file = Path(path)
     name = file.stem
     if name in technologies() or name == GATES:

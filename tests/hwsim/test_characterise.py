@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,50 @@ def test_the_command_says_what_it_lacks(arguments: list[str], said: str, capsys:
     with pytest.raises(SystemExit):
         main(arguments)
     assert said in capsys.readouterr().err
+
+
+FLIP_FLOP = TEXT[TEXT.index("cell (DFF)") : TEXT.index("cell (LATCH)")]
+
+
+@pytest.mark.parametrize(
+    ("text", "asked", "said"),
+    [
+        (TEXT[:-40], {}, "line 24: no attribute, group or closing brace at"),
+        ("", {}, "holds nothing; a Liberty file holds one library group"),
+        (TEXT.replace(FLIP_FLOP, ""), {}, "has no usable flip-flop; give a library with rising-edge D flip-flops"),
+        (TEXT, {"--driving-cell": "BUFF"}, "driving_cell 'BUFF' is not in"),
+        (TEXT, {"--driving-cell": "DFF"}, "DFF cannot drive inputs; name a buffer or an inverter"),
+        (TEXT, {"--period-ps": "0"}, "give a positive period and a load >= 0"),
+        (TEXT, {"--output": "nowhere/own.json"}, "there is no folder .*nowhere; make it first"),
+    ],
+)
+def test_a_library_or_option_that_does_not_do_is_an_error_of_the_command_line(
+    text: str, asked: dict[str, str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "own.lib"
+    file.write_text(text, encoding="utf-8")
+    usual = {"--driving-cell": "BUF", "--load-ff": "1", "--period-ps": "1000", "--output": "own.json"} | asked
+    usual["--output"] = str(tmp_path / usual["--output"])
+    with pytest.raises(SystemExit) as ended:
+        main(["--liberty", str(file), "--pe", NAME, *(word for pair in usual.items() for word in pair)])
+    assert ended.value.code == 2
+    assert re.search(said, capsys.readouterr().err)
+    assert not Path(usual["--output"]).exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("{", "is no JSON: Expecting"), ("3", "it is no table"), ("{}", "no table")]
+)
+def test_an_output_that_is_no_table_is_not_written_over(
+    text: str, said: str, library: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "own.json"
+    output.write_text(text, encoding="utf-8")
+    with pytest.raises(SystemExit, match="2"):
+        main(["--liberty", str(library), "--driving-cell", "BUF", "--load-ff", "1", "--period-ps", "1000",
+              "--output", str(output), "--pe", NAME])  # fmt: skip
+    assert said in capsys.readouterr().err
+    assert output.read_text(encoding="utf-8") == text
 
 
 def test_an_unknown_library_needs_its_constraints(library: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -112,6 +112,32 @@ def test_tables_that_are_none_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "add_technology: there is no file"),
+        ("library(x) { }", "is no JSON: Expecting value"),
+        ("[]", "has no library, nand2_um2, rows, sha256, voltage_v; write it with"),
+    ],
+)
+def test_the_fit_of_a_file_that_is_no_table_is_an_error_of_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str | None, said: str
+) -> None:
+    file = tmp_path / "unread.json"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(SystemExit) as ended:
+        fit.main(["--table", str(file)])
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", [None, 5, b"table.json"])
+def test_a_technology_is_added_by_its_path(path: object) -> None:
+    with pytest.raises(TypeError, match=r"add_technology: needs the path of a table, got .*; write it with python -m"):
+        hw.add_technology(path)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         (None, "there is no file .*broken.json; write it with python -m hwsim.characterise"),
