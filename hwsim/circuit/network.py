@@ -72,7 +72,7 @@ PATTERN_WORDS = 96
 @lru_cache(maxsize=256)
 def few_patterns(sources: int) -> NDArray[np.uint64]:
     """Words in which one bit of eight is 1. [sources, PATTERN_WORDS]"""
-    raw = np.random.PCG64(4097).random_raw((3, sources, PATTERN_WORDS))
+    raw = np.random.default_rng(4097).integers(0, 1 << 64, (3, sources, PATTERN_WORDS), np.uint64)
     return np.asarray(raw[0] & raw[1] & raw[2])
 
 
@@ -88,7 +88,7 @@ def seen_patterns(sources: int) -> NDArray[np.uint64]:
     """
     from hwsim.circuit.kernels import words_in_runs
 
-    raw = np.random.PCG64(4096).random_raw((5 * sources + 1, PATTERN_WORDS))
+    raw = np.random.default_rng(4096).integers(0, 1 << 64, (5 * sources + 1, PATTERN_WORDS), np.uint64)
     return np.asarray(words_in_runs(raw, sources, KIND_BELOW / KIND_BELOW[-1], PATTERN_WORDS // 4))
 
 
