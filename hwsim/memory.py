@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import inf, log, sqrt
+from numbers import Integral, Real
+from operator import index
+from typing import SupportsIndex, cast
 
 from hwsim.cost import Cost, Scaling, about
 from hwsim.technology import Technology, technology
@@ -37,6 +40,8 @@ class Memory:
     assumptions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if not isinstance(self.capacity_bits, Integral | None):
+            raise TypeError(f"Memory {self.name!r}: capacity_bits must be an integer, got {self.capacity_bits!r}")
         if self.capacity_bits is not None and self.capacity_bits < 1:
             raise ValueError(
                 f"Memory {self.name!r}: capacity_bits must be at least 1 or None, got {self.capacity_bits}"
@@ -45,11 +50,15 @@ class Memory:
             raise ValueError(f"Memory {self.name!r}: give bandwidth_bits_per_s or bits_per_cycle, not both")
         for name in ("bandwidth_bits_per_s", "bits_per_cycle"):
             value = getattr(self, name)
+            if not isinstance(getattr(self, name), Real | None):
+                raise TypeError(f"Memory {self.name!r}: {name} must be a number, got {value!r}")
             if value is not None and not 0 < value < inf:
                 raise ValueError(f"Memory {self.name!r}: {name} must be positive, got {value!r}")
         units = {"read_pj_per_bit": "pJ/bit", "write_pj_per_bit": "pJ/bit", "area_um2": "um2", "leakage_mw": "mW"}
         for name, unit in units.items():
             cost = getattr(self, name)
+            if not isinstance(cost, Cost) and (cost is not None or unit == "pJ/bit"):
+                raise TypeError(f"Memory {self.name!r}: {name} must be a Cost in {unit}, got {cost!r}")
             if cost is not None and cost.unit != unit:
                 raise ValueError(f"Memory {self.name!r}: {name} must be in {unit}, got {cost.unit}")
 
@@ -117,20 +126,25 @@ _TABLE = (
     _Macro(kib=512, read_pj=92.79, write_pj=None, leakage_mw=None, area_mm2=1.602),
 )
 _ACCESS_BITS = 512
-_AT_POINT, _BETWEEN = 1.5, 2.0  # assumed: CACTI against silicon; and a power law between 8 and 512 KiB on top
+_AT_POINT, _BETWEEN = 1.5, 2.0  # assumed: CACTI against silicon; and a power law between the points on top
+_MOST_KIB = 256 * 1024  # 512 macros of 1.602 mm2 take 820 mm2; the largest die, one reticle, is 26 mm x 33 mm = 858 mm2
 
 
 def sram(kib: int, tech: str | Technology | None = None, *, bits_per_cycle: float | None = None) -> Memory:
     """On-chip SRAM of `kib` KiB with 64 B accesses, at 28 nm, or scaled to a technology by `sram_scaling`.
 
-    kib: 4 or more. Cited at 4, 8 and 512 KiB; a power law in the capacity between them; above 512, several of 512.
+    kib: 4..262144 (256 MiB). Cited at 4, 8 and 512 KiB; a power law in the capacity between them. Above 512 KiB nothing
+        is cited: macros of 512 KiB, whose areas and leakages add; an access takes what the power law from 8 to 512 KiB,
+        continued, says, since the wires to more macros are longer, and its interval begins at one macro alone.
     bits_per_cycle: port width; None for as wide as the array asks for.
+
+    Raises TypeError for a kib that is no integer, ValueError for one outside of this range.
     """
-    if kib < _TABLE[0].kib:
-        raise ValueError(f"sram: the table starts at {_TABLE[0].kib} KiB, got {kib} KiB; use registers below")
-    macros = max(kib / _TABLE[-1].kib, 1.0)
-    size = min(kib, _TABLE[-1].kib)
-    cited = size in (macro.kib for macro in _TABLE)
+    kib = _kib(kib)
+    whole = _TABLE[-1]
+    macros = max(kib / whole.kib, 1.0)
+    size = min(kib, whole.kib)
+    cited = kib in (macro.kib for macro in _TABLE)
     spread = _AT_POINT if cited else _BETWEEN
     last = _TABLE[1]  # the largest macro with every figure
     write_over_read = (last.write_pj or 0.0) / last.read_pj
@@ -138,31 +152,38 @@ def sram(kib: int, tech: str | Technology | None = None, *, bits_per_cycle: floa
     read = _power_law(size, "read_pj")
     write = _power_law(size, "write_pj") if size <= last.kib else read * write_over_read
     leakage = _power_law(size, "leakage_mw") if size <= last.kib else leakage_per_kib * size
-    how = f"{CACTI_NODE}, {size} KiB, 64 B accesses, " + ("cited" if cited else "power law between 4, 8 and 512 KiB")
+    longer = macros ** (log(whole.read_pj / last.read_pj) / log(whole.kib / last.kib))  # an access, by its wires
+    how = f"{CACTI_NODE}, {size} KiB, 64 B accesses, " + (
+        "cited" if size in (macro.kib for macro in _TABLE) else "power law between 4, 8 and 512 KiB"
+    )
+    if macros > 1:
+        how += f", {macros:g} macros of 512 KiB"
+    beyond = ", an access extrapolated by the power law from 8 to 512 KiB" if macros > 1 else ""
 
     def cost(value: float, unit: str, factor: float, remark: str = "") -> Cost:
         return about(value, factor, unit=unit, source=how + remark, node=CACTI_NODE)
 
-    beyond = size > last.kib
+    def access(pj: float, factor: float, remark: str = "") -> Cost:
+        one = cost(pj / _ACCESS_BITS, "pJ/bit", factor, beyond + remark)
+        return replace(one, value=one.value * longer, high=one.high * longer)
+
+    rough = size > last.kib
     memory = Memory(
         name=f"SRAM {kib} KiB",
         capacity_bits=kib * 8192,
         bits_per_cycle=bits_per_cycle,
-        read_pj_per_bit=cost(read / _ACCESS_BITS, "pJ/bit", spread),
-        write_pj_per_bit=cost(
-            write / _ACCESS_BITS,
-            "pJ/bit",
-            _BETWEEN if beyond else spread,
-            ", write / read of 8 KiB assumed" if beyond else "",
+        read_pj_per_bit=access(read, spread),
+        write_pj_per_bit=access(
+            write, _BETWEEN if rough else spread, ", write / read of 8 KiB assumed" if rough else ""
         ),
         area_um2=cost(_power_law(size, "area_mm2") * 1e6 * macros, "um2", spread),
         leakage_mw=cost(
             leakage * macros,
             "mW",
-            2 * _BETWEEN if beyond else spread,
-            ", leakage per bit of 8 KiB assumed" if beyond else "",
+            2 * _BETWEEN if rough else spread,
+            ", leakage per bit of 8 KiB assumed" if rough else "",
         ),
-        assumptions=(f"SRAM {kib} KiB: {how}" + (f", {macros:.3g} macros of 512 KiB" if macros > 1 else ""),)
+        assumptions=(f"SRAM {kib} KiB: {how}{beyond}",)
         + (
             ()
             if bits_per_cycle
@@ -170,6 +191,21 @@ def sram(kib: int, tech: str | Technology | None = None, *, bits_per_cycle: floa
         ),
     )
     return memory if tech is None else memory.scaled(sram_scaling(technology(tech)))
+
+
+def _kib(kib: object) -> int:
+    """The capacity asked for, checked."""
+    if isinstance(kib, bool) or not hasattr(kib, "__index__"):
+        raise TypeError(f"sram: kib must be an integer number of KiB such as 512, got {kib!r}")
+    size = index(cast(SupportsIndex, kib))
+    if size < _TABLE[0].kib:
+        raise ValueError(f"sram: the table starts at {_TABLE[0].kib} KiB, got {size} KiB; use registers below")
+    if size > _MOST_KIB:
+        raise ValueError(
+            f"sram: {size} KiB do not fit a die at 28 nm, where the figures are of; use at most {_MOST_KIB} KiB, or "
+            "describe the level as hw.Memory(...)"
+        )
+    return size
 
 
 def _power_law(kib: float, name: str) -> float:

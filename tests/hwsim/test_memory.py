@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from math import inf, sqrt
+from typing import Any
 
+import numpy as np
 import pytest
 
 import hwsim as hw
@@ -52,6 +55,53 @@ def test_between_and_beyond_the_points_figures_rise_and_intervals_are_wider() ->
 def test_too_small_an_sram_is_refused() -> None:
     with pytest.raises(ValueError, match="the table starts at 4 KiB, got 2 KiB"):
         hw.sram(2)
+
+
+def test_beyond_the_last_point_an_access_says_that_it_is_extrapolated() -> None:
+    """The energy goes on with the power law (8 to 512 KiB: a factor 5.222 for 64 times), from one macro's alone up."""
+    one, many = hw.sram(512), hw.sram(512 * 64)
+    for here, there in (
+        (one.read_pj_per_bit, many.read_pj_per_bit),
+        (one.write_pj_per_bit, many.write_pj_per_bit),
+    ):
+        assert there.value == pytest.approx(here.value * 92.79 / 17.7688)
+        assert there.low <= here.value / 1.5
+        assert there.high == pytest.approx(2 * there.value)
+        assert "extrapolated by the power law from 8 to 512 KiB" in there.source
+        assert "extrapolated" not in here.source
+    assert "extrapolated" in many.assumptions[0]
+    assert many.area_um2 is not None
+    assert one.area_um2 is not None
+    assert many.area_um2.value == pytest.approx(64 * one.area_um2.value)
+
+
+@pytest.mark.parametrize("kib", ["512", None, 512.0, 1e9, True, float("nan")])
+def test_a_capacity_is_an_integer(kib: object) -> None:
+    with pytest.raises(TypeError, match="sram: kib must be an integer number of KiB such as 512, got"):
+        hw.sram(kib)  # type: ignore[arg-type]
+    assert hw.sram(np.int64(512)) == hw.sram(512)  # type: ignore[arg-type]
+
+
+def test_an_sram_larger_than_a_die_is_refused() -> None:
+    assert hw.sram(256 * 1024).area_um2.value < 26e3 * 33e3  # type: ignore[union-attr]
+    with pytest.raises(ValueError, match=r"1000000000 KiB do not fit a die at 28 nm, .*; use at most 262144 KiB, or"):
+        hw.sram(10**9)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"capacity_bits": "4096"}, "Memory 'SRAM 8 KiB': capacity_bits must be an integer, got '4096'"),
+        ({"capacity_bits": 4096.5}, "capacity_bits must be an integer, got 4096.5"),
+        ({"bits_per_cycle": "512"}, "bits_per_cycle must be a number, got '512'"),
+        ({"read_pj_per_bit": 0.2}, "read_pj_per_bit must be a Cost in pJ/bit, got 0.2"),
+        ({"read_pj_per_bit": None}, "read_pj_per_bit must be a Cost in pJ/bit, got None"),
+        ({"area_um2": 5}, "area_um2 must be a Cost in um2, got 5"),
+    ],
+)
+def test_figures_of_a_level_have_their_types(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(TypeError, match=re.escape(message)):
+        replace(hw.sram(8), **wrong)
 
 
 def test_dram_says_that_it_is_assumed() -> None:
