@@ -4,34 +4,30 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import cache
-from numbers import Real
-from operator import index
-from typing import TYPE_CHECKING, Literal, SupportsIndex, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import formats as nf
 from formats.arithmetic.multipliers.base import Multiplier
-from formats.arithmetic.named import named_accumulator, named_multiplier
 from formats.called import called
 from hwsim import price
 from hwsim.circuit import Module
 from hwsim.circuit.counts import counted
 from hwsim.circuit.network import leaf_paths
 from hwsim.cost import Cost
-from hwsim.pe.circuit import CUTS, Mac, mac
+from hwsim.pe import arguments
+from hwsim.pe.circuit import Mac, mac
 from hwsim.pe.edge import Edge, block_edge, result_edge
 from hwsim.pe.embeds import embeds
 from hwsim.pe.names import multiplier_name, register_name
-from hwsim.pe.number import check_multiplied
+from hwsim.pe.pipelining import pipelined
 from hwsim.pe.row_sum import RowSum
-from hwsim.pe.scales import MAX_TERMS, Scales, edge_every, scales_of
+from hwsim.pe.scales import Scales, edge_every, scales_of
 from hwsim.pe.series import Matrices, Series, series
 from hwsim.pe.stimulus import Operands
 from hwsim.technology import Technology, technology
 
 if TYPE_CHECKING:
     from hwsim.rtl.proof import Proof
-
-WIDEST_FIXED_REGISTER = 80  # bits; the exact one of e5m2 x e5m2 takes 79, and less energy than float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,40 +66,29 @@ class MacPE:
 
     def __post_init__(self) -> None:
         for side in ("a", "b"):
-            object.__setattr__(self, side, nf.get(getattr(self, side)))
-        looked_up = nf.get(self.operand_format)
-        if isinstance(looked_up, nf.Scaled | nf.Codebook):
-            raise ValueError(f"MacPE: operand_format must be an integer or a minifloat, got {self.operand_format!r}")
-        object.__setattr__(self, "operand_format", looked_up)
-        object.__setattr__(self, "multiplier", _multiplier(self.multiplier))
+            self._set(side, nf.get(getattr(self, side)))
+        self._set("operand_format", arguments.read_operand_format(self.operand_format))
+        self._set("multiplier", arguments.read_multiplier(self.multiplier))
         for count in ("lanes", "stages"):
-            object.__setattr__(self, count, _whole(count, getattr(self, count)))
-        object.__setattr__(self, "accumulator", _accumulator(self.accumulator))
-        if not isinstance(self.edge_accumulator, nf.FloatChain | None):
-            raise TypeError(
-                f"MacPE: edge_accumulator must be an nf.FloatChain, got {self.edge_accumulator!r}; "
-                "say nf.FloatChain('float32')"
-            )
-        if self.edge_accumulator not in (None, nf.FloatChain(self._total)):
-            raise ValueError(
-                f"MacPE: block sums are added rounded to nearest even, got edge_accumulator={self.edge_accumulator!r}; "
-                f"say nf.FloatChain({self._total.name!r})"
-            )
-        if self.lanes < 1 or not 0 <= self.stages <= len(CUTS):
-            raise ValueError(
-                f"MacPE: needs lanes >= 1 and stages 0..{len(CUTS)}, got lanes={self.lanes}, stages={self.stages}"
-            )
+            self._set(count, arguments.read_count(count, getattr(self, count)))
+        self._set("accumulator", arguments.read_accumulator(self.accumulator))
+        arguments.check_edge_accumulator(self.edge_accumulator)
+        arguments.check_counts(self.lanes, self.stages)
         for side in ("a", "b"):
-            self._check_operand(side, getattr(self, side))
+            arguments.check_operand(side, getattr(self, side), cast(nf.Scalar, self.operand_format))
         if self.accumulator is None:
-            object.__setattr__(self, "accumulator", self._default_accumulator())
+            self._set("accumulator", arguments.default_accumulator(self._wired, self.edge_every, self.specials))
         if isinstance(self.accumulator, nf.Aligned) and self.lanes == 1:
-            object.__setattr__(self, "lanes", self.accumulator.terms)
-        self._check_row_sums()
-        self._check_terms()
+            self._set("lanes", self.accumulator.terms)
+        arguments.check_row_sums(self.a_format, self.b_format)
+        pair = f"{called(self.a_format)} x {called(self.b_format)}"
+        arguments.check_terms(pair, self.edge_every, self.lanes, self._accumulator)
         if self.edge_every is not None and self.edge_accumulator is None:
-            object.__setattr__(self, "edge_accumulator", nf.FloatChain("float32"))
+            self._set("edge_accumulator", nf.FloatChain("float32"))
         _ = self.wiring.register_bits  # refuses what there are no wires for, Exact() without max_terms too
+
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
 
     @property
     def name(self) -> str:
@@ -157,12 +142,7 @@ class MacPE:
     @property
     def wiring(self) -> Mac:
         """What decides the cell's wires."""
-        a, b = (nf.element_of(fmt) for fmt in (self.a_format, self.b_format))
-        tables = isinstance(a, nf.Codebook) or isinstance(b, nf.Codebook)
-        return Mac(
-            a=a, b=b, accumulator=self._accumulator, lanes=self.lanes, stages=self.stages, specials=self.specials,
-            operand_format=cast(nf.Scalar, self.operand_format) if tables else None, multiplier=self._multiplier,
-        )  # fmt: skip
+        return self._wired(self._accumulator)
 
     def module(self) -> Module:
         """The cell as wires: ports a and b (codes of all lanes, the first lowest), clear, and sum, the register.
@@ -271,24 +251,7 @@ class MacPE:
     def pipelined(self, tech: str | Technology, period_ns: float) -> MacPE:
         """This PE with the fewest stages whose delay is within the period. Raises ValueError where none is, saying what
         the fastest takes: the accumulation's loop is never cut."""
-        if isinstance(period_ns, bool) or not isinstance(period_ns, Real):
-            raise TypeError(f"MacPE: period_ns must be a number of ns such as 1.0, got {period_ns!r}")
-        if not period_ns > 0:
-            raise ValueError(f"MacPE: period_ns must be above 0, got {period_ns!r}")
-        fastest = None
-        for stages in range(len(CUTS) + 1):
-            try:
-                made = replace(self, stages=stages)
-                delay = made.delay_ns(tech)
-            except ValueError:  # wires that cannot be cut so often
-                break
-            if delay.value <= period_ns:
-                return made
-            fastest = delay if fastest is None or delay.value < fastest.value else fastest
-        raise ValueError(
-            f"MacPE: {self.name} cannot run at {period_ns} ns in {technology(tech).name}; with up to {len(CUTS)} "
-            f"stages it takes {fastest}: use a narrower or fixed-point accumulator"
-        )
+        return pipelined(self, tech, period_ns)
 
     def takes(self, a: nf.Format | str, b: nf.Format | str) -> bool:
         """Whether a feeds the PE's left and b its right operand unchanged: every value is a value of the PE's format,
@@ -316,117 +279,21 @@ class MacPE:
     def _total(self) -> nf.Minifloat:
         return (self.edge_accumulator or nf.FloatChain("float32")).format
 
+    def _wired(self, accumulator: nf.Accumulator) -> Mac:
+        a, b = (nf.element_of(fmt) for fmt in (self.a_format, self.b_format))
+        tables = isinstance(a, nf.Codebook) or isinstance(b, nf.Codebook)
+        return Mac(
+            a=a, b=b, accumulator=accumulator, lanes=self.lanes, stages=self.stages, specials=self.specials,
+            operand_format=cast(nf.Scalar, self.operand_format) if tables else None, multiplier=self._multiplier,
+        )  # fmt: skip
+
     def _series(self, operands: Operands | Matrices) -> Series:
         return series(self.wiring, operands, (self.a_format, self.b_format))
 
     def _scales(self) -> tuple[Scales, Scales]:
         return scales_of(self.a_format), scales_of(self.b_format)
 
-    def _check_row_sums(self) -> None:
-        """Raise for zero points and shifts that there are no units for (hwsim.pe.edge)."""
-        a, b = self._scales()
-        pair = f"{called(self.a_format)} x {called(self.b_format)}"
-        for one, other, fmt in ((a, b, self.b_format), (b, a, self.a_format)):
-            moved = one.offset is not None or one.shift is not None
-            if moved and isinstance(nf.element_of(fmt), nf.Codebook):
-                raise TypeError(
-                    f"MacPE: {pair}: beside a zero point or a shift the other side's elements are summed; "
-                    f"{called(fmt)} is a table"
-                )
-            if one.shift is not None and (one.offset, other.offset, other.shift) != (None, None, None):
-                raise ValueError(
-                    f"MacPE: {pair}: there are units for a shift on one side alone; use a symmetric format on the other"
-                )
-            if one.shift is not None and None not in (one.block_scale, one.result_scale):
-                raise ValueError(f"MacPE: {pair}: there are units for a shift beside scales of one level alone")
-            if one.shift is not None and one.block is None and other.block is not None:
-                raise ValueError(
-                    f"MacPE: {pair}: what is added to a whole row has no units beside scales of the other side's "
-                    "blocks; use a format with one scale a row there"
-                )
-
-    def _check_terms(self) -> None:
-        """Raise where a block's products do not go into the register one cycle after another, or not all of them."""
-        pair, every = f"{called(self.a_format)} x {called(self.b_format)}", self.edge_every
-        if every is not None and every % self.lanes:
-            raise ValueError(
-                f"MacPE: {pair}: {every} products share their scales, which lanes={self.lanes} does not divide; there "
-                "are wires for scales of whole sums, so use lanes (or an aligned register's terms) that divide it"
-            )
-        how, terms = self.accumulator, max(self.lanes, every or 1)
-        if isinstance(how, nf.Exact) and how.max_terms is not None and how.max_terms < terms:
-            raise ValueError(
-                f"MacPE: {pair}: sums of {terms} products go into the register, {how!r} holds {how.max_terms}; "
-                f"use nf.Exact(max_terms={terms}) or more"
-            )
-
-    def _check_operand(self, side: str, fmt: nf.Format) -> None:
-        """Raise what keeps a format from being an operand, under its name."""
-        try:
-            scales_of(fmt)
-            check_multiplied(self._factor(fmt))
-        except (TypeError, ValueError) as error:
-            why = str(error).partition(": ")[2]
-            raise type(error)(f"MacPE: {called(fmt)} cannot be operand {side}: {why}") from None
-
-    def _factor(self, fmt: nf.Format) -> nf.Scalar:
-        element = nf.element_of(fmt)
-        return cast(nf.Scalar, self.operand_format) if isinstance(element, nf.Codebook) else element
-
-    def _default_accumulator(self) -> nf.Accumulator:
-        a, b = self._factor(self.a_format), self._factor(self.b_format)
-        terms = self.edge_every or MAX_TERMS
-        if self.specials == "full":  # only a float register holds them
-            return nf.FloatChain("float32")
-        object.__setattr__(self, "accumulator", nf.Exact(max_terms=terms))
-        bits = self.wiring.register_bits
-        integers = isinstance(a, nf.FixedPoint) and isinstance(b, nf.FixedPoint)
-        wide = any(isinstance(fmt, nf.Minifloat) and fmt.bits >= 16 for fmt in (a, b))
-        if integers and self.edge_every is None:
-            return nf.Integer(max(32, bits))
-        if integers or (bits <= WIDEST_FIXED_REGISTER and not wide):
-            return nf.Exact(max_terms=terms)
-        return nf.FloatChain("float32")
-
 
 @cache
 def _energy(what: Mac, node: str, operands: Operands) -> Cost:
     return price.energy_pj(mac(what), node, series(what, operands), operands)
-
-
-def _whole(name: str, value: object) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"MacPE: {name} must be an integer, got {value!r} of type {type(value).__name__}")
-    return index(cast(SupportsIndex, value))
-
-
-def _multiplier(multiplier: object) -> Multiplier:
-    """A multiplier by name or description."""
-    try:
-        return named_multiplier(multiplier)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"MacPE: {str(error).partition(': ')[2]}") from None
-
-
-def _accumulator(accumulator: object) -> nf.Accumulator | None:
-    """An accumulator by name or description. Raises TypeError saying how a bare format name or width is written."""
-    if accumulator is None or isinstance(accumulator, nf.Exact | nf.Integer | nf.FloatChain | nf.Aligned):
-        return accumulator
-    if isinstance(accumulator, str):
-        try:
-            return named_accumulator(accumulator)
-        except ValueError as error:
-            named = error
-        try:
-            nf.get(accumulator)
-        except (TypeError, ValueError):
-            raise ValueError(f"MacPE: {str(named).partition(': ')[2]}") from None
-    meant = "nf.FloatChain('float32')"
-    if isinstance(accumulator, int):
-        meant = f"nf.Integer({accumulator})"
-    elif isinstance(accumulator, str | nf.Minifloat):
-        meant = f"nf.FloatChain({accumulator!r})"
-    raise TypeError(
-        f"MacPE: accumulator must be nf.Exact, nf.Integer, nf.FloatChain or nf.Aligned, or a name of one, got "
-        f"{accumulator!r}; say {meant}"
-    )
