@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 from formats.exact import whole
@@ -25,8 +26,17 @@ _OFFERS = ("bits", "name", "signed", "nan_code", "max_finite", "min_positive", "
 
 def is_scalar(fmt: Any) -> TypeGuard[Scalar]:
     """Whether fmt offers what a Scalar does. Unlike isinstance it looks at names only and evaluates none of them."""
-    own = getattr(fmt, "__dict__", {})
-    return not isinstance(fmt, type) and all(hasattr(type(fmt), name) or name in own for name in _OFFERS)
+    if isinstance(fmt, type):
+        return False
+    kind: Any = type(fmt)
+    lacking = _lacking(kind)
+    return not lacking or lacking <= getattr(fmt, "__dict__", {}).keys()
+
+
+@lru_cache(maxsize=1024)
+def _lacking(kind: type) -> frozenset[str]:
+    """What a class does not offer; its instances may."""
+    return frozenset(name for name in _OFFERS if not hasattr(kind, name))
 
 
 def read_scalar(fmt: Scalar | str, what: str) -> Scalar:

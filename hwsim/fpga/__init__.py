@@ -5,12 +5,12 @@
 
 resources.py reads amd.json (characterise.py) or estimates (fit.py); synthesis.py has yosys count, cells.py proves it;
 dsp48e2.py, alu.py and chain.py are the slice and its column, slice_mac.py a PE in one; packing*.py what small products
-share, dot.py their chains; accumulator.py FPL'24's widths; clocks.py what was placed and routed.
+share, dot.py their chains; accumulator.py FPL'24's widths; clock_table.py what was placed and routed, clocks.py how.
 """
 
 from hwsim.fpga.accumulator import WidthComparison, compare_width, excess_range
 from hwsim.fpga.chain import Chain
-from hwsim.fpga.clocks import clock
+from hwsim.fpga.clock_table import clock
 from hwsim.fpga.dot import DspChain
 from hwsim.fpga.dsp48e2 import Dsp48e2, Inputs, Outputs, State
 from hwsim.fpga.packing import Lane, Packing, failing_operands, grid, multiply, safe_terms

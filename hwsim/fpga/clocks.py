@@ -14,15 +14,13 @@ import hashlib
 import json
 import sys
 from datetime import date
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-from hwsim.fpga.place import DEVICES, OpenFamily, Placed, place_and_route
+from hwsim.fpga.clock_table import TABLE, held_rows
+from hwsim.fpga.place import DEVICES, OpenFamily, place_and_route
 from hwsim.pe.catalogue import catalogue
 from hwsim.rtl.writer import verilog
 
-TABLE = Path(__file__).with_name("clocks.json")
 SEEDS = (1, 2, 3)
 LISTED = (
     "mac_int8_int8_fixed32",
@@ -52,36 +50,6 @@ def row(name: str, family: OpenFamily) -> dict[str, Any]:
     }
 
 
-def clock(name: str, family: OpenFamily = "ecp5") -> Placed:
-    """A PE of the table. Raises ValueError naming those there are."""
-    rows = _held()["rows"]
-    if name not in rows or family not in rows[name]:
-        known = ", ".join(other for other, families in rows.items() if family in families)
-        raise ValueError(
-            f"clock: {name!r} was not placed on {family!r}; there are {known or 'none'}; "
-            f"python -m hwsim.fpga.clocks --pe {name} --family ecp5 adds it"
-        )
-    one = rows[name][family]
-    hertz = tuple(1e6 * mhz for mhz in one["clocks_mhz"])
-    return Placed(
-        family=family,
-        device=one["device"],
-        clocks_hz=hertz,
-        seeds=tuple(one["seeds"]),
-        critical_ns=1e9 / sorted(hertz)[(len(hertz) - 1) // 2],
-        cells=tuple(sorted(one["cells"].items())),
-        frame_flip_flops=one["frame_flip_flops"],
-        nextpnr_version=one["nextpnr"],
-        yosys_version=one["yosys"],
-    )
-
-
-@cache
-def _held() -> dict[str, Any]:
-    held: dict[str, Any] = json.loads(TABLE.read_text(encoding="utf-8")) if TABLE.exists() else {"rows": {}}
-    return held
-
-
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m hwsim.fpga.clocks", description=__doc__.split("\n")[0])
@@ -92,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
     unknown = sorted(set(asked.pe or ()) - set(catalogue()))
     if unknown:
         parser.error(f"no PE is called {', '.join(unknown)}; there are {', '.join(catalogue())}")
-    held = {name: dict(families) for name, families in _held()["rows"].items()}
+    held = {name: dict(families) for name, families in held_rows().items()}
     wrong = 0
     families: list[OpenFamily] = asked.family or list(DEVICES)
     for family in families:

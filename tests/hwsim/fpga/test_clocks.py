@@ -10,11 +10,12 @@ import shutil
 
 import pytest
 
-from hwsim.fpga import clocks
+from hwsim.fpga import clock, clocks
+from hwsim.fpga.clock_table import TABLE
 from hwsim.pe.catalogue import catalogue
 from hwsim.rtl.writer import verilog
 
-ROWS = json.loads(clocks.TABLE.read_text(encoding="utf-8"))["rows"]
+ROWS = json.loads(TABLE.read_text(encoding="utf-8"))["rows"]
 
 
 @pytest.mark.parametrize("name", clocks.LISTED)
@@ -32,14 +33,14 @@ def test_rows_are_of_todays_verilog(name: str) -> None:
 @pytest.mark.parametrize("family", ["ecp5", "ice40"])
 def test_what_both_families_agree_on(family: str) -> None:
     """A float adder is slowest; FP4's exact sum is twice as fast as FP8's; a shift is faster than a product."""
-    found = {name: clocks.clock(name, family).clock_hz for name in clocks.LISTED}  # type: ignore[arg-type]
+    found = {name: clock(name, family).clock_hz for name in clocks.LISTED}  # type: ignore[arg-type]
     assert min(found, key=found.__getitem__) == "mac_e4m3fn_e4m3fn_bfloat16"
     assert found["mac_e2m1fn_e2m1fn_fixed17"] > 1.7 * found["mac_e4m3fn_e4m3fn_fixed45"]
     assert found["mac_int8_e3m0fn_fixed32"] > found["mac_int8_int8_fixed32"]
 
 
 def test_a_row_is_what_was_placed() -> None:
-    found = clocks.clock("mac_int8_int8_fixed32")
+    found = clock("mac_int8_int8_fixed32")
     assert (found.family, found.clock_hz, found.seeds) == ("ecp5", 90.917e6, (1, 2, 3))
     assert found.critical_ns == pytest.approx(1e9 / found.clock_hz)
     assert dict(found.cells)["TRELLIS_FF"] == 32 + found.frame_flip_flops
@@ -47,7 +48,7 @@ def test_a_row_is_what_was_placed() -> None:
 
 def test_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ValueError, match=r"'mac_x' was not placed on 'ecp5'; there are mac_.*--pe mac_x"):
-        clocks.clock("mac_x")
+        clock("mac_x")
     with pytest.raises(SystemExit):
         clocks.main(["--pe", "mac_x"])
     assert "no PE is called mac_x" in capsys.readouterr().err
