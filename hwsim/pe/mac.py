@@ -18,7 +18,7 @@ from hwsim.pe import arguments
 from hwsim.pe.circuit import Mac, mac
 from hwsim.pe.edge import Edge, block_edge, result_edge
 from hwsim.pe.embeds import embeds
-from hwsim.pe.names import multiplier_name, register_name
+from hwsim.pe.names import multiplier_name, register_name, table_name
 from hwsim.pe.pipelining import pipelined
 from hwsim.pe.row_sum import RowSum
 from hwsim.pe.scales import Scales, edge_every, scales_of
@@ -48,7 +48,8 @@ class MacPE:
         ascending k before a float one. An aligned register takes its own number where lanes is 1.
     stages: pipeline registers before the accumulation, whose own loop is never cut: 0..3, behind the product, the
         decoders and the shifters. Array cycle counts do not include their latency. `pipelined` picks them for a clock.
-    operand_format: of a looked-up Codebook; bfloat16.
+    operand_format: of a looked-up Codebook; bfloat16. Entries are rounded to it and may become one: e2m3fn keeps 14 of
+        nf4's 16 apart, int4 three. `name` says how many, and the largest error.
     edge_accumulator: float register that block sums are added into; FloatChain("float32") where there are block scales.
     specials: "finite": infinities and NaN do not occur; "full": they are as the formats have them (float registers).
     """
@@ -95,10 +96,10 @@ class MacPE:
         """For tables: "e4m3fn x e2m1fn, fixed 46". PEs of other wires or edge units have other names; what is usual
         (rounding to nearest even, a table's bfloat16, blocks summed in float32) is left out."""
         usual_blocks = self.edge_accumulator in (None, nf.FloatChain("float32"))
-        looked_up = self.wiring.operand_format
+        books = tuple(fmt for fmt in (self.wiring.a, self.wiring.b) if isinstance(fmt, nf.Codebook))
         parts = [
             f"{self.a_format.name} x {self.b_format.name}",
-            f"looked up in {looked_up.name}" if looked_up not in (None, nf.get("bfloat16")) else "",
+            table_name(books, cast(nf.Scalar, self.operand_format)),
             "" if self.wiring.exact_products else multiplier_name(self._multiplier),
             register_name(self._accumulator, self.accumulator_bits),
             f"{self.lanes} lanes" if self.lanes > 1 else "",

@@ -1,6 +1,10 @@
-"""What MacPE.name calls an accumulator and a multiplier: whatever is not usual of them is said."""
+"""What MacPE.name calls an accumulator, a multiplier and a codebook's table: whatever is not usual of them is said."""
 
 from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
 
 import formats as nf
 from formats.arithmetic.multipliers.base import Multiplier
@@ -30,3 +34,25 @@ def multiplier_name(multiplier: Multiplier) -> str:
     else:
         return repr(multiplier)
     return text + repr(multiplier).removeprefix(short[:-1]).removesuffix(")").replace(",", "")
+
+
+@cache
+def table_name(books: tuple[nf.Codebook, ...], factor: nf.Scalar) -> str:
+    """Codebooks' tables for people: "looked up in int4 within 0.475, 3 of 16 entries of nf4 apart".
+
+    "within" is the largest error of an entry. Nothing is said of bfloat16 that keeps all entries apart, the usual one.
+    """
+    largest, merged = 0.0, []
+    for book in books:
+        entries = nf.decode_codes(book, np.arange(len(book.entries)), np.float64)
+        entries = entries[np.isfinite(entries)]
+        codes = nf.encode_codes(factor, entries, nf.Cast(overflow="saturate"))
+        held = nf.decode_codes(factor, codes, np.float64)
+        largest = max(largest, float(np.abs(held - entries).max()))
+        apart, among = len(np.unique(held)), len(np.unique(entries))
+        if apart < among:
+            merged.append(f"{apart} of {among} entries of {book.name} apart")
+    if not books or (factor == nf.get("bfloat16") and not merged):
+        return ""
+    within = f" within {largest:.3g}" if largest else ""
+    return ", ".join([f"looked up in {factor.name}{within}", *dict.fromkeys(merged)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -587,6 +588,39 @@ def test_listed_macs_of_other_wires_have_other_names() -> None:
 def test_nonsense_is_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         hw.MacPE(**{"a": "int8", "b": "int8", **arguments})
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "operand_format", "said"),
+    [
+        ("int8", "nf4", "int4", "looked up in int4 within 0.475, 3 of 16 entries of nf4 apart,"),  # -1, 0 and 1
+        ("int8", "nf4", "e2m3fn", "looked up in e2m3fn within 0.0624, 14 of 16 entries of nf4 apart,"),
+        ("nf4", "int8", "e4m3fn", "looked up in e4m3fn within 0.027, "),
+        ("nf4", "sf4", "e2m3fn", "within 0.0624, 14 of 16 entries of nf4 apart, 13 of 16 entries of sf4 apart,"),
+        ("int8", "flint4", "e4m3fn", "int8 x flint4, looked up in e4m3fn, "),
+        ("int8", "nf4", "bfloat16", "int8 x nf4, float 32"),
+    ],
+)
+def test_a_name_says_what_a_table_rounds_off(a: str, b: str, operand_format: str, said: str) -> None:
+    """Beside the entries and values counted with fractions."""
+    pe = hw.MacPE(a, b, operand_format=operand_format)
+    assert said in pe.name
+    kept = sorted(set(finite_values(operand_format)))
+    for fmt in (a, b):
+        book = nf.element_of(nf.get(fmt))
+        if not isinstance(book, nf.Codebook):
+            continue
+        entries = set(finite_values(fmt))
+        nearest = {entry: min(kept, key=lambda value: abs(value - entry)) for entry in entries}
+        apart = len(set(nearest.values()))
+        assert (f"{apart} of {len(entries)} entries of {fmt} apart" in pe.name) == (apart < len(entries))
+
+
+def finite_values(fmt: str) -> list[Fraction]:
+    scalar = nf.element_of(nf.get(fmt))
+    entries = scalar.entries if isinstance(scalar, nf.Codebook) else range(1 << scalar.bits)
+    values = nf.decode_codes(scalar, np.arange(len(entries)), np.float64)
+    return [Fraction(float(value)) for value in values if np.isfinite(value)]
 
 
 @pytest.mark.parametrize(
