@@ -21,9 +21,9 @@ FLOAT32 = nf.FloatChain("float32")
 def read_operand_format(fmt: nf.Format | str) -> nf.Scalar:
     """The format that codebooks are looked up in."""
     found = nf.get(fmt)
-    if isinstance(found, nf.Scaled | nf.Codebook):
+    if not isinstance(found, nf.FixedPoint | nf.Minifloat):
         raise ValueError(f"MacPE: operand_format must be an integer or a minifloat, got {fmt!r}")
-    return cast(nf.Scalar, found)
+    return found
 
 
 def read_multiplier(multiplier: object) -> Multiplier:
@@ -55,7 +55,7 @@ def read_accumulator(accumulator: object) -> nf.Accumulator | None:
         except (TypeError, ValueError):
             raise ValueError(f"MacPE: {str(named).partition(': ')[2]}") from None
     meant = "nf.FloatChain('float32')"
-    if isinstance(accumulator, int):
+    if isinstance(accumulator, int) and not isinstance(accumulator, bool):
         meant = f"nf.Integer({accumulator})"
     elif isinstance(accumulator, str | nf.Minifloat):
         meant = f"nf.FloatChain({accumulator!r})"

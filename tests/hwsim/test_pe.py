@@ -583,6 +583,7 @@ def test_listed_macs_of_other_wires_have_other_names() -> None:
         ({"accumulator": nf.Exact()}, r"Exact\(\) has no width"),
         ({"operand_format": "nf4"}, "operand_format must be an integer or a minifloat, got 'nf4'"),
         ({"operand_format": "mxfp4"}, "operand_format must be an integer or a minifloat, got 'mxfp4'"),
+        ({"operand_format": "posit8es2"}, "operand_format must be an integer or a minifloat, got 'posit8es2'"),
     ],
 )
 def test_nonsense_is_refused(arguments: dict[str, Any], message: str) -> None:
@@ -629,6 +630,7 @@ def finite_values(fmt: str) -> list[Fraction]:
         ({"accumulator": "float32"}, r"accumulator must be .* got 'float32'; say nf.FloatChain\('float32'\)"),
         ({"accumulator": nf.Integer}, r"accumulator must .* say nf.FloatChain\('float32'\)"),
         ({"accumulator": 32}, r"accumulator must be .* got 32; say nf.Integer\(32\)"),
+        ({"accumulator": True}, r"accumulator must be .* got True; say nf.FloatChain\('float32'\)"),
         (
             {"edge_accumulator": "float32"},
             r"edge_accumulator must be an nf.FloatChain, got 'float32'; say nf.FloatChain",
