@@ -113,7 +113,7 @@ def check_operand(side: str, fmt: nf.Format, operand_format: nf.Scalar) -> None:
 def check_row_sums(a_format: nf.Format, b_format: nf.Format) -> None:
     """Raise for zero points and shifts that there are no units for (hwsim.pe.edge)."""
     a, b = scales_of(a_format), scales_of(b_format)
-    pair = f"{called(a_format)} x {called(b_format)}"
+    pair = _pair(a_format, b_format)
     for one, other, fmt in ((a, b, b_format), (b, a, a_format)):
         moved = one.offset is not None or one.shift is not None
         if moved and isinstance(nf.element_of(fmt), nf.Codebook):
@@ -134,8 +134,9 @@ def check_row_sums(a_format: nf.Format, b_format: nf.Format) -> None:
             )
 
 
-def check_terms(pair: str, every: int | None, lanes: int, how: nf.Accumulator) -> None:
+def check_terms(a_format: nf.Format, b_format: nf.Format, every: int | None, lanes: int, how: nf.Accumulator) -> None:
     """Raise where a block's products do not go into the register one cycle after another, or not all of them."""
+    pair = _pair(a_format, b_format)
     if every is not None and every % lanes:
         raise ValueError(
             f"MacPE: {pair}: {every} products share their scales, which lanes={lanes} does not divide; there "
@@ -147,3 +148,7 @@ def check_terms(pair: str, every: int | None, lanes: int, how: nf.Accumulator) -
             f"MacPE: {pair}: sums of {terms} products go into the register, {how!r} holds {how.max_terms}; "
             f"use nf.Exact(max_terms={terms}) or more"
         )
+
+
+def _pair(a_format: nf.Format, b_format: nf.Format) -> str:
+    return f"{called(a_format)} x {called(b_format)}"

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import formats as nf
 from formats.arithmetic.multipliers.base import Multiplier
-from formats.called import called
 from hwsim import price
 from hwsim.circuit import Module
 from hwsim.circuit.counts import counted
@@ -82,8 +81,7 @@ class MacPE:
         if isinstance(self.accumulator, nf.Aligned) and self.lanes == 1:
             self._set("lanes", self.accumulator.terms)
         arguments.check_row_sums(self.a_format, self.b_format)
-        pair = f"{called(self.a_format)} x {called(self.b_format)}"
-        arguments.check_terms(pair, self.edge_every, self.lanes, self._accumulator)
+        arguments.check_terms(self.a_format, self.b_format, self.edge_every, self.lanes, self._accumulator)
         if self.edge_every is not None and self.edge_accumulator is None:
             self._set("edge_accumulator", nf.FloatChain("float32"))
         _ = self.wiring.register_bits  # refuses what there are no wires for, Exact() without max_terms too
