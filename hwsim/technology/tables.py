@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -126,7 +126,27 @@ def _read(file: Path) -> dict[str, Any]:
         lacking = [f"coefficients of {key}" for key in _lacking(table["coefficients"], _FITTED)]
     if lacking:
         raise ValueError(f"add_technology: {file} has no {', '.join(lacking)}; {_WRITE}")
+    for name, row in table["rows"].items():
+        for figure, value in _figures(row):
+            above = figure in ("area_um2", "gate_equivalents", "delay_ps") or figure.startswith("energy_fj")
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not is_number or not (value > 0 if above else value >= 0):
+                least = "above 0" if above else "of at least 0"
+                raise ValueError(
+                    f"add_technology: {file}: {figure} of {name} must be a number {least}, got {value!r}; {_WRITE}"
+                )
     return table
+
+
+def _figures(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """What must be numbers in a row, by name; None where there is nothing."""
+    from hwsim.pe.stimulus import OPERANDS
+
+    for name in ("area_um2", "sequential_um2", "gate_equivalents", "flip_flops", "delay_ps", "leakage_nw"):
+        yield name, row[name]
+    for name in ("energy_fj", "zero_delay_fj", "energy_error_fj"):
+        by_kind = row[name] if isinstance(row[name], dict) else {}
+        yield from ((f"{name} by {kind} operands", by_kind.get(kind)) for kind in OPERANDS)
 
 
 def _lacking(table: object, keys: set[str]) -> list[str]:

@@ -16,6 +16,7 @@ from hwsim.technology.tables import GateRow, gate_rows, load
 # NAND2 equivalents and delay in ns of int8 x int8 + 32 bits by another, earlier RTL in the same flow.
 FIRST_INT8 = {"sky130hd": (991.7, 7.43), "ihp130": (912.1, 4.63), "gt2n": (1075.9, 0.454)}
 
+ROW = load("gt2n.json")["rows"]["mac_int4_int4_fixed16"]
 TABLE = {"rows": {}, "library": "l", "sha256": "s", "nand2_um2": 1.0, "voltage_v": 1.0}
 
 
@@ -147,6 +148,22 @@ def test_a_technology_is_added_by_its_path(path: object) -> None:
         ("{}", "has no library, nand2_um2, rows, sha256, voltage_v; write it"),
         (json.dumps(TABLE | {"rows": [1]}), "has no rows by name"),
         (json.dumps(TABLE | {"rows": {"mac": {"area_um2": 1.0}}}), "has no delay_ps, energy_error_fj, .* of mac"),
+        (
+            json.dumps(TABLE | {"rows": {"mac": ROW | {"area_um2": "9"}}}),
+            "broken.json: area_um2 of mac must be a number above 0, got '9'; write it with",
+        ),
+        (
+            json.dumps(TABLE | {"rows": {"mac": ROW | {"delay_ps": 0}}}),
+            "delay_ps of mac must be .* above 0, got 0",
+        ),
+        (
+            json.dumps(TABLE | {"rows": {"mac": ROW | {"flip_flops": -1}}}),
+            "flip_flops of mac must be a number of at least 0, got -1",
+        ),
+        (
+            json.dumps(TABLE | {"rows": {"mac": ROW | {"energy_fj": {"uniform": 1.0}}}}),
+            "energy_fj by normal operands of mac must be a number above 0, got None",
+        ),
         (
             json.dumps(TABLE | {"coefficients": {"area": {}}}),
             "has no coefficients of between_operands, coeff",
