@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.circuit.module import Module
-from hwsim.circuit.network import FIRST_GATE, Network, built, needed, network
+from hwsim.circuit.network import FIRST_GATE, Network, built
 
 MOST_GATES = 700
 STEPS = 3  # gates on from a gate, at which a change of it is looked for: about the window of a synthesiser's rewriting
@@ -27,8 +27,14 @@ WORDS = 1024
 @cache
 def priced(module: Module) -> tuple[Network, NDArray[np.bool_]]:
     """The network whose gates are counted and toggle, and which of its nodes somebody needs."""
+    from hwsim.circuit.kernels import mark
+    from hwsim.circuit.registers import followed
+
     small = simplified(module)
-    return (network(module), needed(module)) if small is None else (small, np.ones(len(small.kind), bool))
+    if small is not None:
+        return small, np.ones(len(small.kind), bool)
+    net, _ = followed(module)
+    return net, np.asarray(mark(net.kind, net.inputs, net.outputs, net.driven))
 
 
 @cache

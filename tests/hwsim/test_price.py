@@ -129,6 +129,49 @@ def test_toggles_are_those_of_a_slow_simulation(name: str) -> None:
     assert waves[gates].sum() * (CYCLES - WARM_UP_CYCLES) > settled[gates].sum() * GLITCH_CYCLES, "there are glitches"
 
 
+FEW = {"operand_format": "int8", "accumulator": nf.Integer(29)}  # log_sqrt2_4_mask in int8: 0 and 1 alone
+RANKED = {
+    "few values": hw.MacPE("int9", "log_sqrt2_4_mask", lanes=4, stages=3, **FEW).module(),
+    "half of a byte": hw.MacPE(
+        "apot5", "int8", operand_format="int8", accumulator=nf.Exact(max_terms=20), stages=2
+    ).module(),
+    "ranks": MODULES["ranks"],
+    "table": MODULES["table"],
+}
+
+
+def test_gates_behind_ranks_know_what_the_ranks_hold() -> None:
+    """Of products with 0 and 1, ranks leave as little as there is without them; yosys: 657 GE and 131 flip-flops."""
+    plain = hw.MacPE("int9", "log_sqrt2_4_mask", lanes=4, **FEW).module()
+    alone, ranked = (price.estimated_gates(module) for module in (plain, RANKED["few values"]))
+    assert ranked.value <= 1.1 * alone.value
+    assert ranked.low <= 657 <= ranked.high
+    assert 131 - 12 == counted(RANKED["few values"]).flip_flops < network(RANKED["few values"]).states.size
+
+
+@pytest.mark.parametrize("name", RANKED)
+def test_what_registers_cannot_hold_changes_no_output(name: str) -> None:
+    """From the cycle on in which what the table says has gone through all ranks, and a sum has started anew."""
+    module, count, cycles = RANKED[name], 60, 12
+    net, _ = priced(module)
+    series = {port: row.reshape(cycles, -1) for port, row in drawn(module, cycles * count).items()}
+    if "clear" in series:
+        series["clear"][:6] = 1
+    state: dict[str, Any] = reset(module)
+    held = np.zeros((len(net.states), count), bool)
+    wrong = 0
+    for cycle in range(cycles):
+        outputs, state = step(module, {port: row[cycle] for port, row in series.items()}, state)
+        given = np.concatenate([_bits(series[wire.name][cycle], wire.width) for wire in module.inputs])
+        values, place = computed(net, given, held), 0
+        for port, width in module.output_widths().items():
+            made = sum(of(values, net.outputs[place + bit]).astype(object) << bit for bit in range(width))
+            wrong += int((made != np.asarray(outputs[port]).astype(object)).sum()) * (cycle > 6)
+            place += width
+        held = np.array([of(values, literal) for literal in net.driven]).reshape(len(net.states), count)
+    assert wrong <= 0.02 * count * cycles
+
+
 def test_a_series_that_is_too_short_is_refused() -> None:
     with pytest.raises(ValueError, match="needs patterns of 2560 cycles, got 100"):
         toggled(MODULES["cell"], drawn(MODULES["cell"], 100))
