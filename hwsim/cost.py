@@ -1,6 +1,6 @@
 """Cost: a figure with its interval, unit, source, status and node; Scaling: the only bridge between two nodes.
 
-    area = pe.area_um2("ihp130")            # 6620 um2 (5627..7613), tested
+    area = pe.area_um2("ihp130")            # 2659 um2 (2446..2872), estimated
     (area * 1024 + buffer_area).ratio(rival_area)
 
 Sums are conservative: both ends are added as if the figures erred together.

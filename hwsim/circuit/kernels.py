@@ -65,7 +65,7 @@ def words_in_runs(raw: Array, sources: int, below: Array, even: int) -> Array:
     return found
 
 
-BLOCK = 48  # words that are worked on at a time: what a network's nodes are on them stays in the cache
+BLOCK = 56  # words that are worked on at a time: what a network's nodes are on them stays in the cache
 
 
 @kernel

@@ -10,6 +10,7 @@ off these arrays.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
@@ -50,13 +51,13 @@ class Network:
 def network(module: Module) -> Network:
     """The module's gates; those that nothing needs are among them (`needed`).
 
-    Nodes that are the same on 6,144 patterns or more, or each other's inverse, are one: synthesis finds what is
-    constant and what is made twice across leaves, too. (Patterns may miss a difference; this is for prices only.)
+    Nodes that are the same on 7,168 patterns (with registers 14,336), or each other's inverse, are one: synthesis finds
+    what is constant and what is made twice across leaves, too. (Patterns may miss a difference; for prices only.)
     """
     from hwsim.circuit.kernels import merged
 
     made = built(module)
-    drawn, few = seen_patterns(made.given + len(made.states)), few_patterns(made.given)
+    drawn, few = patterns_of(made)
     size, inputs, outputs, driven = merged(
         made.kind, made.inputs, made.given, made.states, made.driven, made.outputs, drawn, few
     )
@@ -67,6 +68,32 @@ def network(module: Module) -> Network:
 
 
 PATTERN_WORDS = 96
+END_WORDS = 16  # more of them, in which registers are near the ends of their range; both together in whole BLOCKs
+
+
+def patterns_of(made: Network) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """`seen_patterns` and `few_patterns` of its inputs and registers, and END_WORDS beyond them.
+
+    In these each register is within 7 of an end of its range, in two's complement: no other pattern has a wide one
+    there, and what saturates it would be taken for a constant.
+    """
+    sources = made.given + len(made.states)
+    drawn, few = seen_patterns(sources), few_patterns(made.given)
+    ends, turned = end_patterns(sources)
+    ends = ends.copy()
+    owner = made.owner[made.states]
+    starts = [*np.flatnonzero(np.diff(owner, prepend=-2)), len(owner)]
+    for start, end in itertools.pairwise(starts):
+        row = ends[made.given + start : made.given + end]
+        row[3:-1] = ~row[-1]  # the sign as drawn, all bits below it but the lowest three its inverse
+    return np.concatenate([drawn, ends], axis=1), np.concatenate([few, turned[: made.given]], axis=1)
+
+
+@lru_cache(maxsize=256)
+def end_patterns(sources: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """Even words, and words in which one bit of eight is 1. [sources, END_WORDS] each"""
+    raw = np.random.default_rng(4098).integers(0, 1 << 64, (4, sources, END_WORDS), np.uint64)
+    return np.asarray(raw[0]), np.asarray(raw[1] & raw[2] & raw[3])
 
 
 @lru_cache(maxsize=256)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from formats.kernels.jit import kernel
 from hwsim.circuit.kernels import FIRST_GATE, MUX, merged, redirected
 from hwsim.circuit.module import Module
-from hwsim.circuit.network import Network, built, few_patterns, network, seen_patterns
+from hwsim.circuit.network import Network, built, network, patterns_of
 
 Array = Any
 ROUNDS = 8  # ranks of registers, and the one that sums, are looked through in as many
@@ -60,9 +60,9 @@ def followed(module: Module) -> tuple[Network, NDArray[np.int64]]:
         if (after == known).all():
             break
         known = after
-        drawn = _held(made, known, seen_patterns(made.given + len(made.states)))
+        drawn, few = patterns_of(made)
         _, inputs, outputs, driven = merged(
-            made.kind, made.inputs, made.given, made.states, made.driven, made.outputs, drawn, few_patterns(made.given)
+            made.kind, made.inputs, made.given, made.states, made.driven, made.outputs, _held(made, known, drawn), few
         )
         literal = known.astype(np.int32)
         size, inputs = redirected(made.kind, inputs, literal)

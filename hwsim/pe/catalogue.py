@@ -107,6 +107,8 @@ def _integers() -> Iterator[Unit]:
     yield _mac("int8 int8", nf.Integer(32), stages=2)
     yield _mac("int8 int2", nf.Integer(32), lanes=8)
     yield _mac("int16 int4", nf.Integer(32))
+    for pair in ("int8 int4", "int8 int2"):  # weights as b, as users name them
+        yield _mac(pair, nf.Integer(32))
     yield _mac("int8:token int8:channel", nf.Integer(32))
     yield _mac("int8:token int6:channel", nf.Integer(32))
     yield _mac("int8:token int4:g128", nf.Exact(max_terms=128))

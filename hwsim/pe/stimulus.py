@@ -109,9 +109,10 @@ def codes(
         every = np.arange(_length(fmt))
         return np.asarray(rng.choice(every[np.isfinite(np.asarray(nf.decode_codes(fmt, every, np.float64)))], shape))
     if operands == "uniform":
-        found = rng.integers(0, 1 << fmt.bits, shape)
+        kind = np.int64 if fmt.bits < 64 else np.uint64
+        found = rng.integers(0, 1 << fmt.bits, shape, kind)
         while (odd := ~np.isfinite(nf.decode_codes(fmt, found, np.float64))).any():
-            found[odd] = rng.integers(0, 1 << fmt.bits, int(odd.sum()))
+            found[odd] = rng.integers(0, 1 << fmt.bits, int(odd.sum()), kind)
         return found
     x = drawn(operands, shape, rng)
     scaled = (np.abs(x) if fmt.min_finite >= 0 else x) * (_largest(fmt) if reach is None else reach) / _deviations(fmt)

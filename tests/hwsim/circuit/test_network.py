@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import formats as nf
 import hwsim as hw
 from hwsim.circuit import Bits, Build, Module, cat, constant, wiring
-from hwsim.circuit.network import PATTERN_WORDS, built, few_patterns, network, seen_patterns
+from hwsim.circuit.network import PATTERN_WORDS, built, few_patterns, needed, network, patterns_of, seen_patterns
 from hwsim.pe.catalogue import catalogue
 from hwsim.primitives import PRIMITIVES, primitive
 from tests.formats.cases import QUICK
@@ -114,7 +114,7 @@ def test_modules_are_built_as_leaf_by_leaf(name: str) -> None:
 def test_nodes_are_merged_where_their_words_are_the_same(name: str) -> None:
     module = PES[name].module()
     plain, net = built(module), network(module)
-    literal = np.array(alike(plain, seen_patterns(plain.given + len(plain.states)), few_patterns(plain.given)))
+    literal = np.array(alike(plain, *patterns_of(plain)))
     gates = plain.kind >= 2
     there = plain.inputs[gates]
     assert (net.inputs[gates] == literal[there >> 1] ^ (there & 1)).all()
@@ -154,3 +154,12 @@ def test_a_network_that_is_not_the_same_is_seen() -> None:
             Obvious(PES["int3 x int2"].module()).check(plain)
     finally:
         plain.inputs[-1, 0] ^= 1
+
+
+def test_a_clamp_of_a_wide_register_is_no_constant() -> None:
+    """Registers near the ends of their range are among the patterns: else saturation would cost nothing."""
+    clamped, wrapping = (
+        hw.MacPE("int3", "int2", accumulator=nf.Integer(34, overflow=overflow)).module()  # type: ignore[arg-type]
+        for overflow in ("saturate", "wrap")
+    )
+    assert needed(clamped).sum() > needed(wrapping).sum() + 34  # a multiplexer a bit
