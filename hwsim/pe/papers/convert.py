@@ -20,6 +20,8 @@ from hwsim.circuit import Bits, Build, Module, cat, constant
 from hwsim.pe import floating
 from hwsim.pe.multiply import product
 from hwsim.pe.number import Number, decoded, slug
+from hwsim.pe.papers import narrow, normalise
+from hwsim.pe.papers.from_integer import integer_to_float
 from hwsim.primitives import log2_ceil
 
 
@@ -60,6 +62,10 @@ def converter(what: Converter) -> Module:
     """Ports: code; scale (a code, where there is one); converted: the target's code."""
     m = Build(what.name)
     code = m.input("code", what.source_bits)
+    direct = _direct(m, what, code) if what.scale is None else None
+    if direct is not None:
+        m.output("converted", direct)
+        return m.done()
     if isinstance(what.source, nf.Integer):
         x = Number(significand=code, signed=True, below_zero=code[-1], zeros=code.width - 1)
     else:
@@ -69,6 +75,23 @@ def converter(what: Converter) -> Module:
     x = floating.magnitude(m, "magnitude", x)
     m.output("converted", rounded(m, "target", what.target, x, low_only=what.scale is None))
     return m.done()
+
+
+def _direct(m: Build, what: Converter, code: Bits) -> Bits | None:
+    """The target's code where nothing has to be normalised that may then be beyond its range; else None."""
+    source, target = what.source, what.target
+    if isinstance(source, nf.Minifloat):
+        if not narrow.reads_as_normal(source, target):
+            return None
+        if isinstance(target, nf.FixedPoint):
+            return narrow.float_to_integer(m, source, target, code)
+        whole = narrow.float_to_float(m, source, target, code)
+        return _signed(m, "target", target, whole, code[-1] if source.signed else None)
+    if not isinstance(target, nf.Minifloat):
+        return None
+    signed, unit = (True, 0) if isinstance(source, nf.Integer) else (source.signed, source.ulp_exponent)
+    whole = integer_to_float(m, code, signed, unit, target)
+    return _signed(m, "target", target, whole, code[-1] if signed else None)
 
 
 def rounded(m: Build, name: str, fmt: nf.Scalar, x: Number, *, low_only: bool) -> Bits:
@@ -87,17 +110,13 @@ def normalised(m: Build, name: str, x: Number) -> tuple[Bits, Bits | None]:
     row = x.significand
     if not x.zeros:
         return row, None
-    count = m.leaf(f"{name}_zeros", "leading_zero_counter", width=x.zeros, a=row[row.width - x.zeros :])
-    moved = m.leaf(
-        f"{name}_normal", "expanding_shifter", width=row.width, positions=x.zeros, limit=row.width, a=row, amount=count
-    )
-    return moved, count
+    return normalise.normalised(m, f"{name}_normal", row, x.zeros.bit_length())
 
 
 def _distance(m: Build, name: str, x: Number, count: Bits | None, offset: int) -> tuple[Bits, int, int]:
     """exponent - count + offset in two's complement, and the least and the largest a finite value has."""
     exponent = x.exponent if x.exponent is not None else constant(x.low, max(x.low.bit_length(), 1))
-    fewer = x.zeros if count is not None else 0
+    fewer = 2**count.width - 1 if count is not None else 0
     ends = [x.low - fewer, x.low - fewer + offset, (1 << exponent.width) - 1 + max(offset, 0), x.high + offset]
     width = max(max(end, -end - 1).bit_length() for end in ends) + 1
     row = exponent.zero_extend(width)
