@@ -22,6 +22,7 @@ from hwsim.pe.multiply import product
 from hwsim.pe.number import Number, decoded, slug
 from hwsim.pe.papers import narrow, normalise
 from hwsim.pe.papers.from_integer import integer_to_float
+from hwsim.pe.papers.to_integer import to_integer
 from hwsim.primitives import log2_ceil
 
 
@@ -71,9 +72,15 @@ def converter(what: Converter) -> Module:
     else:
         x = decoded(m, "decode", what.source, code)
     if what.scale is not None:
+        # A size is narrower than the product that would have to be turned else.
+        x = x if isinstance(what.scale, nf.FixedPoint) else floating.magnitude(m, "size", x)
         x = product(m, "scaled", x, decoded(m, "decode_scale", what.scale, m.input("scale", what.scale.bits)))
     x = floating.magnitude(m, "magnitude", x)
-    m.output("converted", rounded(m, "target", what.target, x, low_only=what.scale is None))
+    if isinstance(what.target, nf.FixedPoint):
+        m.output("converted", to_integer(m, what.target, x))
+    else:
+        assert isinstance(what.target, nf.Minifloat)
+        m.output("converted", rounded(m, "target", what.target, x, low_only=what.scale is None))
     return m.done()
 
 
@@ -92,17 +99,6 @@ def _direct(m: Build, what: Converter, code: Bits) -> Bits | None:
     signed, unit = (True, 0) if isinstance(source, nf.Integer) else (source.signed, source.ulp_exponent)
     whole = integer_to_float(m, code, signed, unit, target)
     return _signed(m, "target", target, whole, code[-1] if signed else None)
-
-
-def rounded(m: Build, name: str, fmt: nf.Scalar, x: Number, *, low_only: bool) -> Bits:
-    """The code of a number in sign and magnitude: to nearest, ties to even, saturated.
-
-    low_only: whether leading zeros occur at the lowest exponent only, as in a format's codes but not in products.
-    """
-    if isinstance(fmt, nf.FixedPoint):
-        return _to_integer(m, name, fmt, x, low_only)
-    assert isinstance(fmt, nf.Minifloat)
-    return _to_float(m, name, fmt, x, low_only)
 
 
 def normalised(m: Build, name: str, x: Number) -> tuple[Bits, Bits | None]:
@@ -130,14 +126,6 @@ def _distance(m: Build, name: str, x: Number, count: Bits | None, offset: int) -
 def _farthest(x: Number, most: int) -> int:
     """`most`, of the codes that spell no finite value too."""
     return most if x.exponent is None else most + (1 << x.exponent.width) - 1 - x.high
-
-
-def _beyond(m: Build, name: str, up: Bits, some: Bits | None) -> Bits:
-    """Whether a distance is above 0, of a number that is not zero."""
-    positive = m.leaf(f"{name}_positive", "any_bit", width=up.width - 1, a=up[:-1])
-    high = m.leaf(f"{name}_high", "inverter", width=1, a=up[-1])
-    row: Bits = m.leaf(f"{name}_beyond", "and_gate", width=1, a=positive, b=high)
-    return row if some is None else m.leaf(f"{name}_beyond_some", "and_gate", width=1, a=row, b=some)
 
 
 def _limited(m: Build, name: str, amount: Bits, reach: int) -> Bits:
@@ -173,7 +161,11 @@ def _up(m: Build, name: str, rest: Bits, lost: Bits | None, last: Bits) -> Bits:
     return row
 
 
-def _to_float(m: Build, name: str, fmt: nf.Minifloat, x: Number, low_only: bool) -> Bits:
+def rounded(m: Build, name: str, fmt: nf.Minifloat, x: Number, *, low_only: bool) -> Bits:
+    """The code of a number in sign and magnitude: to nearest, ties to even, saturated.
+
+    low_only: whether leading zeros occur at the lowest exponent only, as in a format's codes but not in products.
+    """
     trailing, p, size = fmt.trailing_significand_bits, fmt.trailing_significand_bits + 1, x.significand.width
     # Numbers that are not normalised need no normalising where all of them are subnormal in the target, too.
     if low_only and x.low + x.unit + size - 1 <= fmt.min_exponent:
@@ -249,53 +241,3 @@ def _kept(m: Build, name: str, whole: Bits, sign: Bits) -> Bits:
     keep = m.leaf(f"{name}_not_negative", "inverter", width=1, a=sign)
     row: Bits = m.leaf(f"{name}_kept", "and_gate", width=whole.width, a=whole, b=keep.repeat(whole.width))
     return row
-
-
-def _to_integer(m: Build, name: str, fmt: nf.FixedPoint, x: Number, low_only: bool) -> Bits:
-    bits, size = fmt.bits, x.significand.width
-    # The top of the significand at the top of `bits` places: from there it moves down.
-    offset = x.unit + size - 1 - fmt.ulp_exponent - (bits - 1)
-    if low_only and x.low + offset <= 0:
-        x = replace(x, zeros=0)  # not normalised only where it lies low enough
-    row, count = normalised(m, name, x)
-    up, least, most = _distance(m, name, x, count, offset)
-    window = max(size, bits + 1)
-    gathered = least < 0 and window > bits + 2
-    over = _beyond(m, name, up, row[-1] if count is not None else None) if _farthest(x, most) > 0 else None
-    row, lost = row.above(window - size), None
-    if gathered:
-        row, window = _gathered(m, name, row, bits + 1), bits + 2
-    if least < 0:
-        turned = m.leaf(f"{name}_turn", "inverter", width=up.width, a=up)
-        amount = m.leaf(f"{name}_amount", "incrementer", width=up.width, a=turned, carry=constant(1, 1))
-        row, lost = _down(m, name, row, _limited(m, name, amount[: (-least).bit_length()], bits + 1))
-    whole = row[window - bits :].zero_extend(bits + 1)
-    whole = m.leaf(
-        f"{name}_round",
-        "incrementer",
-        width=bits + 1,
-        a=whole,
-        carry=_up(m, name, row[: window - bits], lost, whole[0]),
-    )
-    end = _end(m, name, fmt, x.sign)
-    above = m.leaf(f"{name}_over", "comparator", width=bits + 1, a=end, b=whole)
-    if over is not None:
-        above = m.leaf(f"{name}_any_over", "or_gate", width=1, a=above, b=over)
-    size_clamped: Bits = m.leaf(
-        f"{name}_clamped", "multiplexer", width=bits, choices=2, words=cat(end[:bits], whole[:bits]), select=above
-    )
-    if x.sign is None:
-        return size_clamped
-    if not fmt.signed:
-        return _kept(m, name, size_clamped, x.sign)
-    turned = m.leaf(f"{name}_flip", "exclusive_or", width=bits, a=size_clamped, b=x.sign.repeat(bits))
-    found: Bits = m.leaf(f"{name}_negate", "incrementer", width=bits, a=turned, carry=x.sign)
-    return found
-
-
-def _end(m: Build, name: str, fmt: nf.FixedPoint, sign: Bits | None) -> Bits:
-    """The largest magnitude with this sign."""
-    if not fmt.signed or fmt.symmetric or sign is None:
-        return constant(fmt.max_integer, fmt.bits + 1)
-    plus = m.leaf(f"{name}_plus", "inverter", width=1, a=sign)
-    return cat(constant(0, 1), sign, plus.repeat(fmt.bits - 1))

@@ -1,4 +1,4 @@
-"""Integers, and sums in a register, as floats: no exponent comes in, and no zeros are counted below the normal range."""
+"""Integers, and sums in a register, as floats: no exponent comes in, and below the normal range nothing moves."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from math import ceil
 
 import formats as nf
 from hwsim.circuit import Bits, Build, cat, constant
-from hwsim.pe.papers.narrow import clamped, from_on, rounds_up
 from hwsim.pe.papers.normalise import normalised
+from hwsim.pe.papers.rounding import clamped, from_on, rounds_up
 
 
 def integer_to_float(m: Build, code: Bits, signed: bool, unit: int, target: nf.Minifloat) -> Bits:

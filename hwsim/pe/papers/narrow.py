@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import formats as nf
 from hwsim.circuit import Bits, Build, cat, constant
+from hwsim.pe.papers.rounding import beyond, clamped, from_on, rounds_up
+from hwsim.pe.papers.to_integer import integer_code, integer_places
 from hwsim.primitives import log2_ceil
 
 
@@ -24,7 +26,7 @@ def float_to_float(m: Build, source: nf.Minifloat, target: nf.Minifloat, code: B
     trailing, field, fraction = target.trailing_significand_bits, *_parts(source, code)
     shift = target.min_exponent - source.min_exponent  # the source's field less the target's
     row, rest = _places(m, fraction, trailing + 2)
-    normal = _above(m, "normal", field, shift)
+    normal = beyond(m, "normal", field, shift)
     # From one place down at the target's field 0; the amount is that of a subnormal alone.
     stages = log2_ceil(trailing + 1)
     small, lost = row[1:], row[0]
@@ -35,7 +37,7 @@ def float_to_float(m: Build, source: nf.Minifloat, target: nf.Minifloat, code: B
     subnormal = m.leaf("subnormal", "inverter", width=1, a=normal)
     near = subnormal
     if shift >= 2**stages:
-        some = _above(m, "some", field, shift - 2**stages)
+        some = beyond(m, "some", field, shift - 2**stages)
         near = m.leaf("near", "and_gate", width=1, a=subnormal, b=some)
     yes = m.leaf("row_normal", "and_gate", width=trailing + 1, a=row[:-1], b=normal.repeat(trailing + 1))
     no = m.leaf("row_near", "and_gate", width=trailing + 1, a=small, b=near.repeat(trailing + 1))
@@ -56,25 +58,11 @@ def float_to_float(m: Build, source: nf.Minifloat, target: nf.Minifloat, code: B
     return clamped(m, whole, end, from_on(m, cat(field, fraction), first))
 
 
-def clamped(m: Build, whole: Bits, end: int, over: Bits | None) -> Bits:
-    """`end` where `over`, else the row."""
-    if over is None:
-        return whole
-    width = whole.width
-    plus = m.leaf("clamped", "or_gate", width=width, a=whole, b=over.repeat(width))
-    within = m.leaf("within", "inverter", width=1, a=over)
-    ends = [place for place in range(width) if not end >> place & 1]
-    if not ends:
-        return plus
-    minus = m.leaf("cleared", "and_gate", width=width, a=whole, b=within.repeat(width))
-    return cat(*reversed([minus[place] if place in ends else plus[place] for place in range(width)]))
-
-
 def float_to_integer(m: Build, source: nf.Minifloat, target: nf.FixedPoint, code: Bits) -> Bits:
     """The target's code."""
     field, fraction = _parts(source, code)
     sign = code[-1] if source.signed else None
-    places = target.bits - 1 if target.signed else target.bits
+    places = integer_places(target)
     last = places + target.ulp_exponent - source.min_exponent  # the field of what has its top bit in the top place
     row, rest = _places(m, fraction, places + 1)
     stages = places.bit_length()
@@ -82,33 +70,10 @@ def float_to_integer(m: Build, source: nf.Minifloat, target: nf.FixedPoint, code
     moved = m.leaf("down", "sticky_shifter", width=places + 1, positions=2**stages - 1, a=row, amount=amount)
     row = moved["shifted"]
     if last >= 2**stages:
-        near = _above(m, "near", field, last - 2**stages)
+        near = beyond(m, "near", field, last - 2**stages)
         row = m.leaf("near_row", "and_gate", width=places + 1, a=row, b=near.repeat(places + 1))
-    if last < 2**field.width - 1:
-        over = _above(m, "over", field, last)
-        row = m.leaf("far_row", "or_gate", width=places + 1, a=row, b=over.repeat(places + 1))
-    up, whole = rounds_up(m, row[0], cat(row[1], rest, moved["lost"])), row[1:]
-    if sign is None or not target.signed:
-        whole = m.leaf("round", "incrementer", width=places + 1, a=whole.zero_extend(places + 1), carry=up)
-        whole = m.leaf("clamped", "or_gate", width=places, a=whole[:-1], b=whole[-1].repeat(places))
-        if sign is None:
-            return whole.zero_extend(target.bits)
-        plus = m.leaf("plus", "inverter", width=1, a=sign)
-        return m.leaf("kept", "and_gate", width=places, a=whole, b=plus.repeat(places))
-    if target.symmetric:
-        full = m.leaf("full", "every_bit", width=places, a=whole)
-        room = m.leaf("room", "inverter", width=1, a=full)
-        up = m.leaf("up_within", "and_gate", width=1, a=up, b=room)
-    # -(row + up) is the row turned and 1 - up.
-    turned = m.leaf("turned", "exclusive_or", width=places, a=whole, b=sign.repeat(places))
-    carry = m.leaf("carry", "exclusive_or", width=1, a=up, b=sign)
-    whole = m.leaf("round", "incrementer", width=places + 1, a=cat(sign, turned), carry=carry)
-    if target.symmetric:
-        return whole
-    plus = m.leaf("plus", "inverter", width=1, a=sign)
-    beyond = m.leaf("beyond", "and_gate", width=1, a=whole[-1], b=plus)
-    top = m.leaf("top", "and_gate", width=1, a=whole[-1], b=sign)
-    return cat(top, m.leaf("clamped", "or_gate", width=places, a=whole[:-1], b=beyond.repeat(places)))
+    over = beyond(m, "over", field, last) if last < 2**field.width - 1 else None
+    return integer_code(m, target, sign, row, cat(rest, moved["lost"]), over)
 
 
 def _parts(source: nf.Minifloat, code: Bits) -> tuple[Bits, Bits]:
@@ -127,21 +92,3 @@ def _places(m: Build, fraction: Bits, places: int) -> tuple[Bits, Bits]:
         return row.above(places - row.width), constant(0, 1)
     cut = row.width - places
     return row[cut:], m.leaf("rest", "any_bit", width=cut, a=row[:cut])
-
-
-def _above(m: Build, name: str, row: Bits, end: int) -> Bits:
-    """Whether it is larger than `end`."""
-    return m.leaf(name, "comparator", width=row.width, a=constant(end, row.width), b=row)
-
-
-def from_on(m: Build, row: Bits, first: int) -> Bits | None:
-    """Whether it is `first` or more; None where it never is."""
-    while first % 2 == 0:
-        first, row = first >> 1, row[1:]
-    return None if first >= 1 << row.width else _above(m, "over", row, first - 1)
-
-
-def rounds_up(m: Build, half: Bits, more: Bits) -> Bits:
-    """Whether to round up: the half, and the place above it, or whatever lies below."""
-    some = m.leaf("more", "any_bit", width=more.width, a=more)
-    return m.leaf("up", "and_gate", width=1, a=half, b=some)
