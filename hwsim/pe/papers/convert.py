@@ -109,10 +109,23 @@ def normalised(m: Build, name: str, x: Number) -> tuple[Bits, Bits | None]:
     return normalise.normalised(m, f"{name}_normal", row, x.zeros.bit_length())
 
 
+def _up_to_normal(m: Build, name: str, x: Number, offset: int) -> tuple[Bits, Bits]:
+    """The significand moved up by its leading zeros, or only to where the field is that of a subnormal; and the field
+    less one, negative for a subnormal."""
+    room, _, _ = _distance(m, f"{name}_room", x, None, offset)
+    row, width = x.significand, x.zeros.bit_length()
+    room = room.zero_extend(max(room.width, width + 1))
+    count = m.leaf(f"{name}_zeros", "leading_zero_counter", width=x.zeros, a=row[row.width - x.zeros :])
+    field = m.leaf(f"{name}_top", "subtractor", width=room.width, a=room, b=count.zero_extend(room.width))
+    words = cat(room[:width], count)
+    steps = m.leaf(f"{name}_steps", "multiplexer", width=width, choices=2, words=words, select=field[-1])
+    return normalise.moved_up(m, f"{name}_normal", row, steps), field
+
+
 def _distance(m: Build, name: str, x: Number, count: Bits | None, offset: int) -> tuple[Bits, int, int]:
     """exponent - count + offset in two's complement, and the least and the largest a finite value has."""
     exponent = x.exponent if x.exponent is not None else constant(x.low, max(x.low.bit_length(), 1))
-    fewer = 2**count.width - 1 if count is not None else 0
+    fewer = x.zeros if count is not None else 0  # of a zero, whose field is nothing, it may be more
     ends = [x.low - fewer, x.low - fewer + offset, (1 << exponent.width) - 1 + max(offset, 0), x.high + offset]
     width = max(max(end, -end - 1).bit_length() for end in ends) + 1
     row = exponent.zero_extend(width)
@@ -170,9 +183,14 @@ def rounded(m: Build, name: str, fmt: nf.Minifloat, x: Number, *, low_only: bool
     # Numbers that are not normalised need no normalising where all of them are subnormal in the target, too.
     if low_only and x.low + x.unit + size - 1 <= fmt.min_exponent:
         x = replace(x, zeros=0)
-    row, count = normalised(m, name, x)
+    offset = x.unit + size - 1 - fmt.min_exponent
     # The field of the exponent less one: negative for a subnormal, whose significand moves down by as much.
-    field, least, most = _distance(m, name, x, count, x.unit + size - 1 - fmt.min_exponent)
+    if x.exponent is not None and 0 <= x.low + offset < x.zeros:
+        row, field = _up_to_normal(m, name, x, offset)
+        least, most = 0, x.high + offset
+    else:
+        row, count = normalised(m, name, x)
+        field, least, most = _distance(m, name, x, count, offset)
     window = max(size, p + 1)
     row, lost = row.above(window - size), None
     if least < 0 and window > p + 2:

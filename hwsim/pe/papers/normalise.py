@@ -25,3 +25,14 @@ def normalised(m: Build, name: str, row: Bits, stages: int) -> tuple[Bits, Bits]
         last = m.leaf(f"{name}_by{step}", "multiplexer", width=row.width, choices=2, words=words, select=some)
         counts.append(m.leaf(f"{name}_by{step}_taken", "inverter", width=1, a=some))
     return last, cat(*counts)
+
+
+def moved_up(m: Build, name: str, row: Bits, amount: Bits) -> Bits:
+    """The row, moved up by the amount."""
+    for stage in reversed(range(amount.width)):
+        step = min(1 << stage, row.width)
+        words = cat(row[: row.width - step].above(step), row)
+        row = m.leaf(
+            f"{name}_by{step}", "multiplexer", width=row.width, choices=2, words=words, select=amount[stage]
+        )
+    return row
