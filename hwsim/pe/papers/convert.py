@@ -22,8 +22,11 @@ from hwsim.pe.multiply import product
 from hwsim.pe.number import Number, decoded, slug
 from hwsim.pe.papers import narrow, normalise
 from hwsim.pe.papers.from_integer import integer_to_float
+from hwsim.pe.papers.shorten import shortened, shortens
 from hwsim.pe.papers.to_integer import to_integer
 from hwsim.primitives import log2_ceil
+
+FEW_ZEROS = 3  # their count is there as soon as a row moved step by step
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,11 +91,14 @@ def _direct(m: Build, what: Converter, code: Bits) -> Bits | None:
     """The target's code where nothing has to be normalised that may then be beyond its range; else None."""
     source, target = what.source, what.target
     if isinstance(source, nf.Minifloat):
-        if not narrow.reads_as_normal(source, target):
+        if narrow.reads_as_normal(source, target):
+            if isinstance(target, nf.FixedPoint):
+                return narrow.float_to_integer(m, source, target, code)
+            whole = narrow.float_to_float(m, source, target, code)
+        elif isinstance(target, nf.Minifloat) and shortens(source, target):
+            whole = shortened(m, source, target, code)
+        else:
             return None
-        if isinstance(target, nf.FixedPoint):
-            return narrow.float_to_integer(m, source, target, code)
-        whole = narrow.float_to_float(m, source, target, code)
         return _signed(m, "target", target, whole, code[-1] if source.signed else None)
     if not isinstance(target, nf.Minifloat):
         return None
@@ -106,7 +112,13 @@ def normalised(m: Build, name: str, x: Number) -> tuple[Bits, Bits | None]:
     row = x.significand
     if not x.zeros:
         return row, None
-    return normalise.normalised(m, f"{name}_normal", row, x.zeros.bit_length())
+    if x.zeros > FEW_ZEROS:
+        return normalise.normalised(m, f"{name}_normal", row, x.zeros.bit_length())
+    count = m.leaf(f"{name}_zeros", "leading_zero_counter", width=x.zeros, a=row[row.width - x.zeros :])
+    moved = m.leaf(
+        f"{name}_normal", "expanding_shifter", width=row.width, positions=x.zeros, limit=row.width, a=row, amount=count
+    )
+    return moved, count
 
 
 def _up_to_normal(m: Build, name: str, x: Number, offset: int) -> tuple[Bits, Bits]:
@@ -126,12 +138,14 @@ def _distance(m: Build, name: str, x: Number, count: Bits | None, offset: int) -
     """exponent - count + offset in two's complement, and the least and the largest a finite value has."""
     exponent = x.exponent if x.exponent is not None else constant(x.low, max(x.low.bit_length(), 1))
     fewer = x.zeros if count is not None else 0  # of a zero, whose field is nothing, it may be more
-    ends = [x.low - fewer, x.low - fewer + offset, (1 << exponent.width) - 1 + max(offset, 0), x.high + offset]
+    ends = [x.low - fewer + offset, (1 << exponent.width) - 1 + max(offset, 0), x.high + offset]
     width = max(max(end, -end - 1).bit_length() for end in ends) + 1
     row = exponent.zero_extend(width)
+    if offset and x.zeros > FEW_ZEROS:  # while the count is not there
+        row = m.leaf(f"{name}_distance", "adder", width=width, a=row, b=constant(offset, width))
     if count is not None:
         row = m.leaf(f"{name}_top", "subtractor", width=width, a=row, b=count.zero_extend(width))
-    if offset:
+    if offset and x.zeros <= FEW_ZEROS:
         row = m.leaf(f"{name}_distance", "adder", width=width, a=row, b=constant(offset, width))
     return row, x.low - fewer + offset, x.high + offset
 

@@ -32,7 +32,5 @@ def moved_up(m: Build, name: str, row: Bits, amount: Bits) -> Bits:
     for stage in reversed(range(amount.width)):
         step = min(1 << stage, row.width)
         words = cat(row[: row.width - step].above(step), row)
-        row = m.leaf(
-            f"{name}_by{step}", "multiplexer", width=row.width, choices=2, words=words, select=amount[stage]
-        )
+        row = m.leaf(f"{name}_by{step}", "multiplexer", width=row.width, choices=2, words=words, select=amount[stage])
     return row
