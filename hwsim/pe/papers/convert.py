@@ -66,7 +66,7 @@ def converter(what: Converter) -> Module:
     """Ports: code; scale (a code, where there is one); converted: the target's code."""
     m = Build(what.name)
     code = m.input("code", what.source_bits)
-    direct = _direct(m, what, code) if what.scale is None else None
+    direct = _direct(m, what.source, what.target, code) if what.scale is None else None
     if direct is not None:
         m.output("converted", direct)
         return m.done()
@@ -87,23 +87,24 @@ def converter(what: Converter) -> Module:
     return m.done()
 
 
-def _direct(m: Build, what: Converter, code: Bits) -> Bits | None:
-    """The target's code where nothing has to be normalised that may then be beyond its range; else None."""
-    source, target = what.source, what.target
-    if isinstance(source, nf.Minifloat):
-        if narrow.reads_as_normal(source, target):
-            if isinstance(target, nf.FixedPoint):
-                return narrow.float_to_integer(m, source, target, code)
-            whole = narrow.float_to_float(m, source, target, code)
-        elif isinstance(target, nf.Minifloat) and shortens(source, target):
-            whole = shortened(m, source, target, code)
-        else:
+def _direct(m: Build, source: nf.Scalar | nf.Integer, target: nf.Scalar, code: Bits) -> Bits | None:
+    """The target's code where it is made of the source's without a number in between; else None."""
+    if isinstance(target, nf.FixedPoint):
+        if not isinstance(source, nf.Minifloat) or not narrow.reads_as_normal(source, target):
             return None
-        return _signed(m, "target", target, whole, code[-1] if source.signed else None)
-    if not isinstance(target, nf.Minifloat):
+        return narrow.float_to_integer(m, source, target, code)
+    assert isinstance(target, nf.Minifloat)
+    if not isinstance(source, nf.Minifloat | nf.Integer | nf.FixedPoint):
         return None
-    signed, unit = (True, 0) if isinstance(source, nf.Integer) else (source.signed, source.ulp_exponent)
-    whole = integer_to_float(m, code, signed, unit, target)
+    if not isinstance(source, nf.Minifloat):
+        signed, unit = (True, 0) if isinstance(source, nf.Integer) else (source.signed, source.ulp_exponent)
+        whole = integer_to_float(m, code, signed, unit, target)
+    elif narrow.reads_as_normal(source, target):
+        signed, whole = source.signed, narrow.float_to_float(m, source, target, code)
+    elif shortens(source, target):
+        signed, whole = source.signed, shortened(m, source, target, code)
+    else:
+        return None
     return _signed(m, "target", target, whole, code[-1] if signed else None)
 
 

@@ -23,7 +23,8 @@ def from_on(m: Build, row: Bits, first: int) -> Bits | None:
 def rounds_up(m: Build, half: Bits, more: Bits) -> Bits:
     """Whether to round up: the half, and the place above it, or whatever lies below."""
     some = m.leaf("more", "any_bit", width=more.width, a=more)
-    return m.leaf("up", "and_gate", width=1, a=half, b=some)
+    found: Bits = m.leaf("up", "and_gate", width=1, a=half, b=some)
+    return found
 
 
 def clamped(m: Build, whole: Bits, end: int, over: Bits | None) -> Bits:
@@ -31,10 +32,10 @@ def clamped(m: Build, whole: Bits, end: int, over: Bits | None) -> Bits:
     if over is None:
         return whole
     width = whole.width
-    plus = m.leaf("clamped", "or_gate", width=width, a=whole, b=over.repeat(width))
+    every: Bits = m.leaf("clamped", "or_gate", width=width, a=whole, b=over.repeat(width))
     within = m.leaf("within", "inverter", width=1, a=over)
     ends = [place for place in range(width) if not end >> place & 1]
     if not ends:
-        return plus
+        return every
     minus = m.leaf("cleared", "and_gate", width=width, a=whole, b=within.repeat(width))
-    return cat(*reversed([minus[place] if place in ends else plus[place] for place in range(width)]))
+    return cat(*reversed([minus[place] if place in ends else every[place] for place in range(width)]))

@@ -60,7 +60,8 @@ def integer_code(m: Build, target: nf.FixedPoint, sign: Bits | None, row: Bits, 
     places = row.width - 1
     if over is not None:
         row = m.leaf("far_row", "or_gate", width=places + 1, a=row, b=over.repeat(places + 1))
-    up, whole = rounds_up(m, row[0], cat(row[1], lost)), row[1:]
+    whole: Bits = row[1:]
+    up = rounds_up(m, row[0], cat(row[1], lost))
     if sign is None or not target.signed:
         whole = m.leaf("round", "incrementer", width=places + 1, a=whole.zero_extend(places + 1), carry=up)
         whole = m.leaf("clamped", "or_gate", width=places, a=whole[:-1], b=whole[-1].repeat(places))
