@@ -108,12 +108,12 @@ def _direct(m: Build, source: nf.Scalar | nf.Integer, target: nf.Scalar, code: B
     return _signed(m, "target", target, whole, code[-1] if signed else None)
 
 
-def normalised(m: Build, name: str, x: Number) -> tuple[Bits, Bits | None]:
+def _normalised(m: Build, name: str, x: Number, by_steps: bool) -> tuple[Bits, Bits | None]:
     """The significand moved up until its top bit is 1 (a zero stays zero), and by how much; None where it always is."""
     row = x.significand
     if not x.zeros:
         return row, None
-    if x.zeros > FEW_ZEROS:
+    if by_steps:
         return normalise.normalised(m, f"{name}_normal", row, x.zeros.bit_length())
     count = m.leaf(f"{name}_zeros", "leading_zero_counter", width=x.zeros, a=row[row.width - x.zeros :])
     moved = m.leaf(
@@ -125,7 +125,7 @@ def normalised(m: Build, name: str, x: Number) -> tuple[Bits, Bits | None]:
 def _up_to_normal(m: Build, name: str, x: Number, offset: int) -> tuple[Bits, Bits]:
     """The significand moved up by its leading zeros, or only to where the field is that of a subnormal; and the field
     less one, negative for a subnormal."""
-    room, _, _ = _distance(m, f"{name}_room", x, None, offset)
+    room, _, _ = _distance(m, f"{name}_room", x, None, offset, True)
     row, width = x.significand, x.zeros.bit_length()
     room = room.zero_extend(max(room.width, width + 1))
     count = m.leaf(f"{name}_zeros", "leading_zero_counter", width=x.zeros, a=row[row.width - x.zeros :])
@@ -135,18 +135,21 @@ def _up_to_normal(m: Build, name: str, x: Number, offset: int) -> tuple[Bits, Bi
     return normalise.moved_up(m, f"{name}_normal", row, steps), field
 
 
-def _distance(m: Build, name: str, x: Number, count: Bits | None, offset: int) -> tuple[Bits, int, int]:
-    """exponent - count + offset in two's complement, and the least and the largest a finite value has."""
+def _distance(m: Build, name: str, x: Number, count: Bits | None, offset: int, early: bool) -> tuple[Bits, int, int]:
+    """exponent - count + offset in two's complement, and the least and the largest a finite value has.
+
+    early: the offset is added while the zeros are counted.
+    """
     exponent = x.exponent if x.exponent is not None else constant(x.low, max(x.low.bit_length(), 1))
     fewer = x.zeros if count is not None else 0  # of a zero, whose field is nothing, it may be more
     ends = [x.low - fewer + offset, (1 << exponent.width) - 1 + max(offset, 0), x.high + offset]
     width = max(max(end, -end - 1).bit_length() for end in ends) + 1
     row = exponent.zero_extend(width)
-    if offset and x.zeros > FEW_ZEROS:  # while the count is not there
+    if offset and early:
         row = m.leaf(f"{name}_distance", "adder", width=width, a=row, b=constant(offset, width))
     if count is not None:
         row = m.leaf(f"{name}_top", "subtractor", width=width, a=row, b=count.zero_extend(width))
-    if offset and x.zeros <= FEW_ZEROS:
+    if offset and not early:
         row = m.leaf(f"{name}_distance", "adder", width=width, a=row, b=constant(offset, width))
     return row, x.low - fewer + offset, x.high + offset
 
@@ -200,12 +203,14 @@ def rounded(m: Build, name: str, fmt: nf.Minifloat, x: Number, *, low_only: bool
         x = replace(x, zeros=0)
     offset = x.unit + size - 1 - fmt.min_exponent
     # The field of the exponent less one: negative for a subnormal, whose significand moves down by as much.
-    if x.exponent is not None and 0 <= x.low + offset < x.zeros:
+    if x.exponent is not None and not x.canonical and 0 <= x.low + offset < x.zeros:
         row, field = _up_to_normal(m, name, x, offset)
         least, most = 0, x.high + offset
     else:
-        row, count = normalised(m, name, x)
-        field, least, most = _distance(m, name, x, count, offset)
+        # What may move down again waits for its field, to which a counter is the shorter way.
+        by_steps = x.zeros > FEW_ZEROS and x.low + offset >= x.zeros
+        row, count = _normalised(m, name, x, by_steps)
+        field, least, most = _distance(m, name, x, count, offset, by_steps)
     window = max(size, p + 1)
     row, lost = row.above(window - size), None
     if least < 0 and window > p + 2:
