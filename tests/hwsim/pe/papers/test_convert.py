@@ -18,10 +18,15 @@ NARROW = ["e4m3fn", "e5m2", "e4m3fnuz", "e3m2fn", "e2m3fn", "e2m1fn", "e3m4", "i
 NARROW += ["int8:symmetric"]
 WIDE = ["e4m3fn", "e5m2", "e4m3fnuz", "e2m1fn", "float16", "int8", "uint8", "int4"]
 EACH_OTHER = [("e5m2", "e4m3fn")]
+# Sources whose largest values are far beyond the target's, and those read with field 0 as a subnormal's.
+EACH_OTHER += [("int7", "e2m1fn"), ("uint8", "e2m0:none"), ("int8", "int4"), ("int8", "uint4"), ("e2m1fn", "int3")]
+EACH_OTHER += [("float16", "int4:symmetric"), ("float16", "bfloat16"), ("ue5m3", "ue4m3"), ("e8m0fnu", "int8")]
 EACH_OTHER += [("e4m3fn", "e5m2"), ("e2m3fn", "int4"), ("e8m0fnu", "bfloat16"), ("int8:f6", "e4m3fn")]
 SCALED = [("int8", "bfloat16", "bfloat16"), ("e4m3fn", "e4m3fn", "float32"), ("bfloat16", "float32", "int8")]
 # Wide products into narrow formats: their leading zero is not only of numbers below the target's least.
 SCALED += [("bfloat16", "bfloat16", "e4m3fn"), ("bfloat16", "bfloat16", "uint8"), ("float16", "bfloat16", "e5m2")]
+SCALED += [("int8", "float16", "float16"), ("int8", "e5m2", "int4"), ("e4m3fn", "e2m3fn", "uint4")]
+SCALED += [("int4", "int8", "e3m2fn"), ("e5m2", "float16", "float16"), ("uint8", "e8m0fnu", "int8:symmetric")]
 GATES = [
     ("float32", "e4m3fn"),
     ("float32", "int8"),
