@@ -47,8 +47,8 @@ def simplified(module: Module) -> Network | None:
         return None
     patterns = _patterns(net.given)
     inputs, outputs = net.inputs.copy(), net.outputs.copy()
-    substituted(net.kind, inputs, outputs, patterns, 0, 1)
-    kind, inputs, owner, outputs = expanded(net.kind, inputs, outputs, net.owner)
+    order = substituted(net.kind, inputs, outputs, patterns, 0, 1)
+    kind, inputs, owner, outputs = expanded(net.kind, inputs, outputs, net.owner, order)
     order = substituted(kind, inputs, outputs, patterns, STEPS, ROUNDS)
     kind, size, inputs, owner, outputs = recognised(kind, inputs, outputs, owner, order, net.given)
     return replace(net, kind=kind, size=size, inputs=inputs, owner=owner, outputs=outputs)

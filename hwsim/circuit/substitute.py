@@ -48,17 +48,21 @@ def _cost(kind: Any, a: Any, b: Any, c: Any) -> Any:
 
 
 @kernel
-def expanded(kind: Array, inputs: Array, outputs: Array, owner: Array) -> Any:
+def expanded(kind: Array, inputs: Array, outputs: Array, owner: Array, order: Array) -> Any:
     """Kind, inputs, owner, outputs of the network with XORs as three ANDs, and gates with constants as what they are.
 
     Multiplexers and full adders stay: synthesis keeps the former, and the latter's pairs are found once and for all.
+    order: the gates that are left, each after those it reads, which a substitution may have made later ones.
     """
     count = len(kind)
     literal = np.zeros(count, np.int32)
     new_kind, new_owner = np.zeros(3 * count, np.uint8), np.zeros(3 * count, np.int32)
     new = np.zeros((3 * count, 3), np.int32)
     end = 0
-    for node in range(count):
+    while end < count and kind[end] < FIRST_GATE:  # constants and inputs are first, and keep their numbers
+        new_kind[end], new_owner[end], literal[end] = kind[end], owner[end], 2 * end
+        end += 1
+    for node in order:
         this = kind[node]
         a, b, c = inputs[node, 0], inputs[node, 1], inputs[node, 2]
         a, b, c = literal[a >> 1] ^ (a & 1), literal[b >> 1] ^ (b & 1), literal[c >> 1] ^ (c & 1)
