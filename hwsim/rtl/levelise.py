@@ -48,9 +48,9 @@ class Levelised:
     @property
     def nets(self) -> int:
         """One more than the highest net."""
-        tops = [net for nets in (*self.netlist.inputs.values(), *self.netlist.outputs.values()) for net in nets]
+        tops = [ONE] + [net for nets in (*self.netlist.inputs.values(), *self.netlist.outputs.values()) for net in nets]
         tops += [one.net for one in self.assignments] + [register.state for register in self.registers]
-        return max(tops, default=ONE) + 1
+        return max(tops) + 1
 
     def data_inputs(self) -> dict[str, tuple[int, ...]]:
         """The input ports, without the clock."""

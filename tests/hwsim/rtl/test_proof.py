@@ -182,6 +182,27 @@ def test_dot_product_with_a_pipeline() -> None:
         prove_step(synthesis, {"x": Term(expected=product(4))}, step)
 
 
+@pytest.mark.parametrize(("term", "unread"), [("a", "b"), ("4'd5", "a")])
+def test_what_is_expected_may_not_depend_on_ports_that_the_gates_do_not_read(term: str, unread: str) -> None:
+    verilog = f"""module mac (input clk, input [3:0] a, b, output reg [7:0] acc);
+        wire [3:0] p = {term};
+        always @(posedge clk) acc <= acc + p;
+    endmodule"""
+    synthesis, step = synthesise(verilog, "mac", CmosGates()), accumulate("acc", ["p"], output="acc", signed=False)
+    ports = {"a": np.arange(3, 16), "b": np.arange(2, 9)}
+
+    def right(codes: Any) -> Any:
+        return codes["a"] if term == "a" else 0 * codes["a"] + 5
+
+    proof = prove_step(synthesis, {"p": Term(expected=right, inputs=ports)}, step)
+    assert (proof.status, proof.vectors) == ("proved", 13 * 7)
+    wrong = Term(expected=lambda codes: right(codes) + (codes[unread] == 8), inputs=ports)
+    proof = prove_step(synthesis, {"p": wrong}, step)
+    assert (proof.status, proof.counterexample and proof.counterexample[unread]) == ("refuted", 8)
+    with pytest.raises(ValueError, match=r"codes for \['a', 'c'\] arrived; the inputs are \['a'\]"):
+        prove_step(synthesis, {"p": Term(expected=right, inputs={"a": ports["a"], "c": ports["b"]})}, step)
+
+
 @pytest.mark.parametrize(
     ("expected", "step"),
     [
