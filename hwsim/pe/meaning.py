@@ -21,18 +21,21 @@ from formats.arithmetic.reference_steps import Pair, step
 from formats.exact import Dyadic, Special, Value
 from formats.reference import encode_value
 from hwsim.pe.circuit import Mac, table
+from hwsim.pe.wide_codes import WIDEST_LISTED, Decoded, adversarial, random_integer
 
 
 @cache
-def values(fmt: nf.Scalar, factor: nf.Scalar, full: bool = False) -> tuple[Value | None, ...]:
+def values(fmt: nf.Scalar, factor: nf.Scalar, full: bool = False) -> Sequence[Value | None]:
     """The value of each code as it meets the multiplier; None for codes that do not exist.
 
-    full: with infinities and NaN, which are None otherwise.
+    full: with infinities and NaN, which are None otherwise. Of formats too wide to list, decoded as they are asked for.
     """
     if isinstance(fmt, nf.Codebook):
         words, own = table(fmt, factor), values(factor, factor, full)
         codes = [(words >> (factor.bits * place)) & ((1 << factor.bits) - 1) for place in range(2**fmt.bits)]
         return tuple(own[code] if place < len(fmt.entries) else None for place, code in enumerate(codes))
+    if isinstance(fmt, nf.Minifloat) and fmt.bits > WIDEST_LISTED:
+        return Decoded(fmt, full)
     return tuple(value if full or isinstance(value, Dyadic) else None for value in fmt.values())
 
 
@@ -139,11 +142,11 @@ class Vectors:
 def vectors(what: Mac, count: int, seed: int = 0) -> Vectors:
     """Random finite codes with a third of corners, and registers of every size, half of them near the products.
 
-    Vectors whose sum is not finite are drawn again.
+    Vectors whose sum is not finite are drawn again. Codes of operands wider than 16 bits are adversarial ones.
     """
     rng = np.random.default_rng(seed)
     pools = [
-        np.array([code for code, value in enumerate(values(fmt, factor, what.specials == "full")) if value is not None])
+        _pool(fmt, factor, what.specials == "full", rng)
         for fmt, factor in zip((what.a, what.b), what.factors, strict=True)
     ]
     rows: list[tuple[int, ...]] = []
@@ -152,11 +155,18 @@ def vectors(what: Mac, count: int, seed: int = 0) -> Vectors:
         a, b = (_drawn(rng, pool, what.lanes) for pool in pools)
         clear = int(rng.random() < 0.1)
         total = _register(what, rng, a, b)
-        random = _random(rng, width)
+        random = random_integer(rng, width)
         after = following(what, total, a, b, clear, random)
         if after is not None:
             rows.append((_packed(a, what.a.bits), _packed(b, what.b.bits), clear, random, total, after))
     return _columns(what, rows, object)
+
+
+def _pool(fmt: nf.Scalar, factor: nf.Scalar, full: bool, rng: np.random.Generator) -> NDArray[Any]:
+    """Codes to draw from, in order: all that have a value, where they are few enough."""
+    if isinstance(listed := values(fmt, factor, full), Decoded):
+        return adversarial(listed.fmt, full, rng)
+    return np.array([code for code, value in enumerate(listed) if value is not None])
 
 
 def _columns(what: Mac, rows: Sequence[tuple[int, ...]], kind: Any) -> Vectors:
@@ -193,10 +203,6 @@ def register_bits(what: Mac) -> int:
     return what.register_bits
 
 
-def _random(rng: np.random.Generator, width: int) -> int:
-    return int.from_bytes(rng.bytes(width // 8 + 1), "little") % (1 << width)
-
-
 def _packed(codes: Sequence[int], bits: int) -> int:
     return sum(code << (bits * lane) for lane, code in enumerate(codes))
 
@@ -212,7 +218,7 @@ def _register(what: Mac, rng: np.random.Generator, a: list[int], b: list[int]) -
     width = register_bits(what)
     kind = rng.random()
     if kind < 0.4:
-        return _reached(what, _random(rng, width))
+        return _reached(what, random_integer(rng, width))
     answer = following(what, 0, a, b, 1)
     if kind < 0.5 or answer is None:
         ends = [0, 1, 1 << (width - 1), (1 << width) - 1, (1 << (width - 1)) - 1]

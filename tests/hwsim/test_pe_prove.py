@@ -25,6 +25,7 @@ PAIR = hw.MacPE(
 )
 SMALL = Mac(a=nf.get("e2m1fn"), b=nf.get("int3"), accumulator=nf.Integer(6))  # type: ignore[arg-type]
 LANES = Mac(a=nf.get("int4"), b=nf.get("int4"), accumulator=nf.Integer(20), lanes=3)  # type: ignore[arg-type]
+WIDE = Mac(a=nf.get("e8m9:ieee"), b=nf.get("e2m1fn"), accumulator=nf.FloatChain("bfloat16"))  # type: ignore[arg-type]
 CHAIN = Mac(a=nf.get("e3m2fn"), b=nf.get("e2m1fn"), accumulator=nf.FloatChain("float16"))  # type: ignore[arg-type]
 
 
@@ -58,6 +59,32 @@ def test_float_registers_are_tested(stages: int) -> None:
     assert (proof.status, proof.vectors) == ("tested", 600)
 
 
+@pytest.mark.parametrize(
+    "pe",
+    [
+        hw.MacPE("tf32", "tf32"),
+        hw.MacPE("float32", "int4"),
+        pytest.param(hw.MacPE("uint13", "float64"), marks=pytest.mark.slow),
+        hw.MacPE("nf4", "int4", operand_format="tf32", stages=2),
+        hw.MacPE("tf32", "e2m1fn", specials="full"),
+        hw.MacPE("tf32", "e4m3fn", accumulator=nf.Exact(max_terms=16)),
+    ],
+    ids=lambda pe: pe.name,
+)
+def test_operands_too_wide_to_list_are_tested(pe: hw.MacPE) -> None:
+    proof = prove(pe.wiring, count=300)
+    assert (proof.status, proof.vectors) == ("tested", 300)
+    assert proof.digest == prove(pe.wiring, count=300).digest
+
+
+def test_lanes_whose_signs_are_one_operands_are_proved() -> None:
+    """The register holds what one operand alone decides: rows read b, and the products' lowest places nothing."""
+    proof = prove(hw.MacPE("int4", "nf4", accumulator=nf.Integer(10), lanes=2).wiring)
+    assert (proof.status, proof.vectors) == ("proved", 2 * 2 * 2**8)
+    nothing = prove(hw.MacPE("int8", "log_sqrt2_8", accumulator=nf.Integer(15)).wiring)
+    assert (nothing.status, nothing.mismatches) == ("proved", 0)
+
+
 SWAP = {"$_AND_": "$_OR_", "$_NAND_": "$_NOR_", "$_XOR_": "$_XNOR_", "$_XNOR_": "$_XOR_", "$_NOR_": "$_NAND_",
         "$_OR_": "$_AND_", "$_NOT_": "$_BUF_", "$_AOI3_": "$_OAI3_", "$_OAI3_": "$_AOI3_"}  # fmt: skip
 
@@ -72,7 +99,9 @@ def wrong(synthesis: Synthesis, seed: int) -> Synthesis:
     return replace(synthesis, netlist=Netlist(netlist.name, netlist.inputs, netlist.outputs, cells))
 
 
-@pytest.mark.parametrize("what", [PAIR.wiring, SMALL, LANES, CHAIN, replace(CHAIN, stages=2)], ids=lambda w: w.name)
+@pytest.mark.parametrize(
+    "what", [PAIR.wiring, SMALL, LANES, WIDE, CHAIN, replace(CHAIN, stages=2)], ids=lambda w: w.name
+)
 @pytest.mark.parametrize("seed", range(3))
 def test_one_wrong_gate_is_found(what: Mac, seed: int) -> None:
     proof = prove(what, wrong(made(what), seed), count=1000)
