@@ -86,8 +86,8 @@ def test_flip_flops_are_those_that_synthesis_leaves() -> None:
 
 # Of errors with the family left out: the median over all PEs, and the worst of a family.
 BARS = {"gates": (0.10, 0.25), "area": (0.10, 0.25), "energy": (0.25, None), "delay": (0.20, None)}
-# Beyond the bar of 25 % in area: e4m3fn to bfloat16, of 22 gates, which cells of three and four inputs happen to fit,
-# and bfloat16 to e2m1fn, of 56, in SkyWater's library.
+# Beyond the bar of 25 % in area, three converters: int32 to bfloat16 (0.32..0.35 too large), float16 to float32 in
+# SkyWater's library (0.29), e4m3fn to bfloat16 on gates (0.30), which has 22 that cells of three and four inputs fit.
 KNOWN_WORST = {"converter": 0.36}
 
 
