@@ -1,6 +1,6 @@
 """Cost: a figure with its interval, unit, source, status and node; Scaling: the only bridge between two nodes.
 
-    area = pe.area_um2("ihp130")            # 2659 um2 (2446..2872), estimated
+    area = pe.area_um2("ihp130")            # 4883 um2 (4527..5238, estimated)
     (area * 1024 + buffer_area).ratio(rival_area)
 
 Sums are conservative: both ends are added as if the figures erred together.

@@ -27,7 +27,8 @@ from formats.exact import Dyadic, Value
 from formats.reference import encode_value
 from hwsim.circuit import Bits, Build, Module, constant
 from hwsim.pe import fixed, floating
-from hwsim.pe.floating import Style, magnitude
+from hwsim.pe.float_rounding import Style
+from hwsim.pe.floating import magnitude
 from hwsim.pe.multiply import product
 from hwsim.pe.number import Number, decoded
 from hwsim.pe.rounded import round_to

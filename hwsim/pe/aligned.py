@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import formats as nf
 from hwsim.circuit import Bits, Build, cat, constant
 from hwsim.pe.fixed import Placed, summed
-from hwsim.pe.floating import Addend, Style, float_add, limited, magnitude, normalised
+from hwsim.pe.float_rounding import Style
+from hwsim.pe.floating import Addend, float_add, limited, magnitude, normalised
 from hwsim.pe.number import Number, decoded
 from hwsim.pe.rounded import Rounder, float_rounder
 from hwsim.primitives import log2_ceil

@@ -18,6 +18,7 @@ from formats.exact import Dyadic
 from hwsim.circuit import Bits, Build, Module
 from hwsim.pe import fixed, floating
 from hwsim.pe.aligned import aligned_step, check_aligned
+from hwsim.pe.float_rounding import style_of
 from hwsim.pe.lmul import lmul
 from hwsim.pe.multiply import product
 from hwsim.pe.number import Number, decoded, slug
@@ -141,7 +142,7 @@ class Mac:
     @property
     def _register(self) -> str:
         if isinstance(self.accumulator, nf.FloatChain):
-            style = floating.style_of(self.accumulator, self.specials).name
+            style = style_of(self.accumulator, self.specials).name
             return slug(self.accumulator.format.name) + ("" if style == "ties_to_even" else f"_{style}")
         if isinstance(self.accumulator, nf.Aligned):
             return slug(repr(self.accumulator))
@@ -208,7 +209,7 @@ def _floating(what: Mac, chain: nf.FloatChain) -> Module:
     m = Build(what.name)
     numbers = products(m, what)
     clear = m.input("clear", 1)
-    style = floating.style_of(chain, what.specials)
+    style = style_of(chain, what.specials)
     draw = style.random_bits
     random = late(m, what, m.input("random", draw * what.lanes), "random") if draw else None
     total = m.register("total", fmt.bits)

@@ -8,7 +8,7 @@ import numpy as np
 
 import formats as nf
 from formats.arithmetic.multipliers.base import Multiplier
-from hwsim.pe.floating import style_of
+from hwsim.pe.float_rounding import style_of
 
 
 def register_name(how: nf.Accumulator, bits: int) -> str:

@@ -7,7 +7,8 @@ from functools import cache
 
 import formats as nf
 from hwsim.circuit import Bits, Build, Module, cat, constant
-from hwsim.pe.floating import Addend, Style, addend_of, coded, field_of, limited, packed_up, rounded_up
+from hwsim.pe.float_rounding import Style, coded, packed_up, rounded_up
+from hwsim.pe.floating import Addend, addend_of, field_of, limited
 from hwsim.pe.multiply import leading_zeros
 from hwsim.pe.number import Number, decoded, slug
 from hwsim.pe.specials import marked

@@ -116,7 +116,8 @@ def test_modules_round_a_register_are_no_loop() -> None:
 
 def test_single_integers_and_arrays_are_one_model_at_any_width() -> None:
     """Words beside one another are wider than int64 here, and numpy would make int64 of a single integer."""
-    from hwsim.pe.floating import Addend, Style, float_adder
+    from hwsim.pe.float_rounding import Style
+    from hwsim.pe.floating import Addend, float_adder
 
     adder = float_adder(nf.get("float32"), Style(), Addend(38, 0, 0, 0, 0, 37))  # type: ignore[arg-type]
     for significand in (1 << 37, 0x2345678901, 5 << 30, 3):

@@ -15,6 +15,7 @@ from functools import cache
 import formats as nf
 from hwsim.circuit import Bits, Build, Module, cat
 from hwsim.pe import fixed, floating
+from hwsim.pe.float_rounding import Style
 from hwsim.pe.multiply import product
 from hwsim.pe.number import Number, decoded, slug
 from hwsim.primitives import log2_ceil
@@ -128,7 +129,7 @@ def _added(m: Build, what: BlockDot, total: Bits, block: Bits, scales: list[Numb
     # A power of two has one significant bit, a constant: its product is its other factor.
     for place, scale in enumerate(scales):
         x = _scaled(m, f"scale{place}", x, scale)
-    return floating.float_add(m, "add", what.register, floating.Style(), total, x)
+    return floating.float_add(m, "add", what.register, Style(), total, x)
 
 
 def _unit(what: BlockDot) -> int:

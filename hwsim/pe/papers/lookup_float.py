@@ -16,6 +16,7 @@ from typing import Literal
 import formats as nf
 from hwsim.circuit import Build, Module, cat
 from hwsim.pe import floating
+from hwsim.pe.float_rounding import Style
 from hwsim.pe.number import Number, decoded, slug
 from hwsim.primitives import log2_ceil
 
@@ -73,6 +74,6 @@ def lookup_float(what: LookupFloat) -> Module:
     total = m.register("total", fmt.bits)
     keep = m.leaf("keep", "inverter", width=1, a=clear)
     held = m.leaf("cleared", "and_gate", width=fmt.bits, a=total, b=keep.repeat(fmt.bits))
-    m.drive("total", floating.float_add(m, "add", fmt, floating.Style(), held, x))
+    m.drive("total", floating.float_add(m, "add", fmt, Style(), held, x))
     m.output("sum", total)
     return m.done()

@@ -14,6 +14,7 @@ from functools import cache
 import formats as nf
 from hwsim.circuit import Bits, Build, Module, cat
 from hwsim.pe import fixed, floating
+from hwsim.pe.float_rounding import Style
 from hwsim.pe.multiply import product
 from hwsim.pe.number import Number, decoded, slug
 from hwsim.primitives import log2_ceil
@@ -94,7 +95,7 @@ def group_epilogue(what: MixPe) -> Module:
     x = product(m, "scaled", x, decoded(m, "decode_scale", what.scale, code))
     size = what.register.bits
     total = m.register("held", size)
-    found = floating.float_add(m, "add", what.register, floating.Style(), total, x)
+    found = floating.float_add(m, "add", what.register, Style(), total, x)
     chosen = m.leaf("next", "multiplexer", width=size, choices=2, words=cat(found, total), select=take)
     keep = m.leaf("keep", "inverter", width=1, a=clear)
     m.drive("held", m.leaf("cleared", "and_gate", width=size, a=chosen, b=keep.repeat(size)))
