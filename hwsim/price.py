@@ -5,8 +5,8 @@
 Area: gates counted where they stand (circuit/counts.py) times seven coefficients, and its flip-flops. Delay: the
 slowest path (circuit/paths.py). Energy: toggles under the given operands (circuit/activity.py), settled and with
 glitches, and a clock's worth a flip-flop. An interval is the error within which nine of ten tabled PEs lay with their
-family left out. What is like none of them may be further off: of draws with codebooks, exact registers of hundreds of
-bits, lanes and ranks 23 of 35 areas lay inside, the worst 60 % too low (a bfloat16 table under an exact register).
+family left out. What is like none of them may be further off: lanes and ranks under looked-up codebooks,
+exact registers of hundreds of bits.
 All figures are those of one flow (yosys, abc, no wires): what other flows and libraries say of a *ratio* is in
 hwsim.compare.
 """

@@ -6,8 +6,7 @@
 
 A bit holds what another one does where both take the same literal, or both take it under the same enable. Gates behind
 such bits are looked at again, and registers behind those: a table of few values leaves as little of a multiplier behind
-ranks of registers as without them. Synthesis keeps some of the registers that only these rounds find: of a PE of four
-lanes and three ranks whose table holds 0 and 1, 131 flip-flops where 119 are counted here.
+ranks of registers as without them. Synthesis keeps some of the registers that only these rounds find.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 stimulus(pe.wiring, "normal", 300)      # {"a": ..., "b": ..., "clear": ...}, integers [301]
 
-"uniform"      every finite code as likely as any other
+"uniform"      every finite code as likely as any other; sums of floats may leave a float register
 "normal"       a normal distribution whose 3.5 standard deviations (2 for formats of one and two bits, which would be
                zeros else) reach the format's largest value, rounded to nearest; smaller where sums of 256 products
                would leave a float register
@@ -24,7 +24,7 @@ from hwsim.pe.meaning import draws
 Operands = Literal["uniform", "normal", "student_t", "weight_held"]
 OPERANDS: tuple[Operands, ...] = get_args(Operands)
 DEVIATIONS = 3.5
-NARROW = 2  # bits up to which 2 standard deviations reach the end: four levels a deviation apart are near the best
+NARROW = 2  # bits up to which 2 standard deviations reach the end: int2's levels a deviation apart err nearly least
 NARROW_DEVIATIONS = 2.0
 ROOM = 4.0  # standard deviations of a whole sum that a float register holds
 FREEDOM = 5

@@ -20,7 +20,6 @@ Quantity = Literal["area", "energy", "delay"]
 # Gates of a module as `gate_terms` counts them: a chain's full adders are one adder's, a tree's compress columns;
 # nested gates are read by one gate of their own kind alone.
 GATE_TERMS = ("and", "nested_and", "xor", "mux", "nested_mux", "chain", "tree")
-_AS_OTHERS = {"nested_and": "and", "nested_mux": "mux"}  # in tables fitted before these were told apart
 ENERGY_TERMS = ("settled", "glitches", "flip_flop", "held")
 TERMS = {
     "gates": GATE_TERMS,
@@ -66,8 +65,13 @@ def _node(node: str) -> dict[str, Any]:
 def fitted(node: str, quantity: str) -> Fitted:
     """node: a technology, or cmos_gates, whose quantity is "gates"."""
     held = _node(node)[quantity]
-    given = held["coefficients"]
-    found = np.array([given[term if term in given else _AS_OTHERS[term]] for term in TERMS[quantity]])
+    given, terms = held["coefficients"], TERMS[quantity]
+    if set(given) != set(terms):
+        raise ValueError(
+            f"technology {node!r}: coefficients of {quantity} are for {', '.join(given)}, and there are "
+            f"{', '.join(terms)}; run python -m hwsim.characterise.fit --table TABLE, and add it again"
+        )
+    found = np.array([given[term] for term in terms])
     found.setflags(write=False)
     return Fitted(
         coefficients=found,

@@ -24,7 +24,8 @@ def test_a_design_against_itself_is_exactly_one() -> None:
 def test_two_designs_of_one_name_are_two() -> None:
     """A codebook's name does not say its entries."""
     books = [
-        nf.Codebook(label="mine", bits=2, entries=entries, ties="even") for entries in ((-1, 0, 1, 2), (0, 1, 2, 7))
+        nf.Codebook(label="unregistered", bits=2, entries=entries, ties="even")
+        for entries in ((-1, 0, 1, 2), (0, 1, 2, 7))
     ]
     grids = [hw.SystolicArray(hw.MacPE("int8", book, accumulator=nf.FloatChain("float32")), 8, 8) for book in books]
     chips = [hw.Accelerator(array=grid, technology="ihp130", clock_hz=10e6) for grid in grids]

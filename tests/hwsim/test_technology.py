@@ -110,6 +110,13 @@ def test_tables_that_are_none_are_refused(tmp_path: Path) -> None:
     (tmp_path / "few.json").write_text(json.dumps(bare | {"rows": dict(list(bare["rows"].items())[:5])}))
     with pytest.raises(ValueError, match="has 5 PEs of 2 families; coefficients take at least 20 of 3"):
         fit.own_table(tmp_path / "few.json")
+    terms = {"and": 1.0, "xor": 2.5, "mux": 2.4, "chain": 9.0, "tree": 9.5}
+    older = load("coefficients.json")["nodes"]["gt2n"]
+    older = older | {"area": older["area"] | {"coefficients": terms}}
+    (tmp_path / "older.json").write_text(json.dumps(bare | {"coefficients": older}))
+    hw.add_technology(tmp_path / "older.json")
+    with pytest.raises(ValueError, match=r"'older': coefficients of area are for and, xor, .* nested_and, .*--table"):
+        hw.MacPE("int5", "int7").area_um2("older")
 
 
 @pytest.mark.parametrize(
